@@ -1,0 +1,159 @@
+"""The ports of the checkpoint floor.
+
+Each adapter, and the one for tests, passes `tests/contract/checkpoint_contract.py`.
+
+All of them raise `TargetDown` or `Transient` when the place where they write is away or throttles: then nothing is
+known of the write, it may
+have taken effect, and it is safe to repeat.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from isthmus.stream import StreamIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds something: enough to tell on the same host whether that process still lives."""
+
+    name: str
+    host: str
+    boot_id: str
+    pid: int
+    started: str
+    """The process's start time as the operating system gives it.
+
+    Together with boot_id and pid it names one process for ever.
+    """
+    since: str
+    """RFC 3339."""
+
+    def __str__(self) -> str:
+        return f"{self.name} (host {self.host}, process {self.pid}, since {self.since})"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A named thing of which there is one holder at a time: a source's producer, or an application's local worker."""
+
+    name: str
+    epoch: int
+    """Grows at each take-over."""
+    holder: Holder | None
+    """None once it was given back."""
+    beat: int
+    """Raised every second by the holder.
+
+    Who sees it unchanged for long enough, by a clock of its own, may take over.
+    """
+    stream: StreamIdentity
+    generation: int = 0
+    watermark: str | None = None
+    """How far the source was read and acknowledged by Kinesis: the source's own text, or None before the first."""
+    updated: str = ""
+
+
+class Leases(Protocol):
+    """Ownership by conditional write, with what only the owner may write: the watermark."""
+
+    def read(self, name: str) -> Lease | None:
+        """Give the lease as it stands now (a consistent read), or None when nobody ever held it."""
+        ...
+
+    def take(self, lease: Lease, seen: Lease | None) -> None:
+        """Write `lease` (new epoch, holder, generation, watermark) if what stands there has the epoch and beat of `seen`.
+
+        `seen` is what `read` gave. Raises `OwnershipLost` when another was quicker. After `Transient`, read
+        again: it may have taken effect.
+        """
+        ...
+
+    def beat(self, name: str, epoch: int) -> None:
+        """Raise the counter.
+
+        Raises `OwnershipLost` when the epoch is no longer this one, or the lease was given back.
+        """
+        ...
+
+    def advance(self, name: str, epoch: int, watermark: str) -> None:
+        """Remember how far the source was read and acknowledged.
+
+        Only the owner of the epoch can: raises `OwnershipLost` when another has taken the source. Safe to
+        repeat. If it fails, the changes since
+        the last mark are detected again with the same IDs.
+        """
+        ...
+
+    def give_back(self, name: str, epoch: int) -> None:
+        """Say that nobody holds it, so that the next one need not wait.
+
+        Does nothing when the epoch is no longer this one.
+        """
+        ...
+
+    def all(self) -> list[Lease]:
+        """Give every lease, in the order of their names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCheckpoint:
+    """How far a shard was decided: everything at or before `sequence` is applied, parked, or otherwise done with."""
+
+    shard: str
+    stream: StreamIdentity
+    sequence: str | None = None
+    """The Kinesis sequence number exactly as it came, or None when nothing of the shard is done yet."""
+    ended: bool = False
+    """The shard is closed and all of it is done: its children may start."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Outcomes since the beginning, by name: at least that many."""
+    updated: str = ""
+
+
+class ShardCheckpoints(Protocol):
+    """Checkpoints of shards. They never go backwards."""
+
+    def read_all(self) -> dict[str, ShardCheckpoint]:
+        """Give every shard's checkpoint, by shard ID (a consistent read)."""
+        ...
+
+    def save(self, checkpoint: ShardCheckpoint) -> None:
+        """Remember it, unless what stands there is further.
+
+        Sequence numbers are compared as integers, `ended` is after every number.
+
+        A checkpoint at or behind the one that stands there changes nothing and raises nothing: what it says is
+        true already. Raises `Refused`
+        when the one that stands there belongs to another stream identity.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """What was fixed about a stream when it was set up."""
+
+    identity: StreamIdentity
+    lanes: int
+
+
+class StreamRegistry(Protocol):
+    """Where the number of lanes is recorded with the stream's identity. It is written once."""
+
+    def read(self) -> StreamRecord | None:
+        """Give what was recorded, or None."""
+        ...
+
+    def record(self, record: StreamRecord) -> StreamRecord:
+        """Record it if nothing is there yet, and give what stands there afterwards, which may be somebody else's."""
+        ...
+
+    def forget(self) -> None:
+        """Remove the record, every lease and every checkpoint.
+
+        The way out when the stream was made anew. Safe to repeat.
+        """
+        ...

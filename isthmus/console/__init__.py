@@ -1,0 +1,1 @@
+"""The `isthmus` command: composition roots that wire everything. Nothing imports this floor."""

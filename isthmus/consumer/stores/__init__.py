@@ -1,0 +1,1 @@
+"""Front-office stores: where deciding and writing are one transaction."""
