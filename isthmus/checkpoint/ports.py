@@ -53,6 +53,7 @@ class Lease:
     watermark: str | None = None
     """How far the source was read and acknowledged by Kinesis: the source's own text, or None before the first."""
     updated: str = ""
+    """RFC 3339: when it was last taken, or its watermark saved. The adapter sets it; what is passed in is ignored."""
 
 
 class Leases(Protocol):
@@ -62,11 +63,15 @@ class Leases(Protocol):
         """Give the lease as it stands now (a consistent read), or None when nobody ever held it."""
         ...
 
-    def take(self, lease: Lease, seen: Lease | None) -> None:
-        """Write `lease` (new epoch, holder, generation, watermark) if what stands there has the epoch and beat of `seen`.
+    def take(self, lease: Lease, seen: Lease | None, *, replace: bool = False) -> None:
+        """Write `lease` (new epoch, holder, beat, stream) if what stands there has the epoch and beat of `seen`.
 
-        `seen` is what `read` gave. Raises `OwnershipLost` when another was quicker. After `Transient`, read
-        again: it may have taken effect.
+        `seen` is what `read` gave; None means that nothing may stand there. Generation and watermark are written only
+        where nothing stood, or where `replace` asks for it (a resync). Otherwise they stay: an old owner that still
+        lives may have advanced the watermark since `seen` was read, and writing what was read would move it back. So
+        the new owner reads again after taking, and believes only that.
+
+        Raises `OwnershipLost` when another was quicker. After `Transient`, read again: it may have taken effect.
         """
         ...
 
@@ -111,6 +116,7 @@ class ShardCheckpoint:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Outcomes since the beginning, by name: at least that many."""
     updated: str = ""
+    """RFC 3339: when it was saved. The adapter sets it; what is passed in is ignored."""
 
 
 class ShardCheckpoints(Protocol):
@@ -126,8 +132,8 @@ class ShardCheckpoints(Protocol):
         Sequence numbers are compared as integers, `ended` is after every number.
 
         A checkpoint at or behind the one that stands there changes nothing and raises nothing: what it says is
-        true already. Raises `Refused`
-        when the one that stands there belongs to another stream identity.
+        true already. Raises `Refused` when the one that stands there belongs to another stream identity, and
+        `ValueError` for a sequence number that is none.
         """
         ...
 

@@ -1,0 +1,37 @@
+"""The sentences of the checkpoint floor's refusals: the same from every adapter."""
+
+from isthmus.checkpoint.ports import Lease, ShardCheckpoint
+from isthmus.errors import OwnershipLost, Refused
+from isthmus.stream import StreamIdentity
+
+NEW_STREAM = "Run `isthmus setup --new-stream`."
+
+
+def lost(name: str, epoch: int, standing: Lease | None) -> OwnershipLost:
+    """Give the error for a write of an epoch that does not hold the lease; `standing` is what is there instead."""
+    if standing is None:
+        return OwnershipLost(f"{name}: the lease of epoch {epoch} is no longer there.")
+    if standing.holder is None:
+        return OwnershipLost(
+            f"{name}: the lease of epoch {epoch} was given back (epoch {standing.epoch} stands there)."
+        )
+    return OwnershipLost(f"{name}: epoch {epoch} was followed by {standing.epoch}, held by {standing.holder}.")
+
+
+def lost_race(lease: Lease) -> OwnershipLost:
+    """Give the error for a take-over in which another was quicker."""
+    return OwnershipLost(f"{lease.name}: another was quicker to take it; epoch {lease.epoch} was not written.")
+
+
+def other_stream(what: str, standing: StreamIdentity, asked: StreamIdentity) -> Refused:
+    """Give the refusal of state that belongs to another stream than the one at hand."""
+    return Refused(
+        f"{what} belongs to the stream {standing.arn} made at {standing.created}, "
+        f"not to {asked.arn} made at {asked.created}.",
+        hint=NEW_STREAM,
+    )
+
+
+def other_stream_of(standing: ShardCheckpoint, asked: StreamIdentity) -> Refused:
+    """Give the refusal of a shard checkpoint that belongs to another stream."""
+    return other_stream(f"The checkpoint of {standing.shard}", standing.stream, asked)

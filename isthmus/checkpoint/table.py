@@ -1,0 +1,168 @@
+"""The DynamoDB table of one application: how it is made, and the few requests that the checkpoint floor sends."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from isthmus.aws import classify, error_code
+from isthmus.checkpoint.items import PARTITION_KEY, SORT_KEY, ItemKind, text
+from isthmus.errors import Fatal, Missing, Refused
+from isthmus.lifecycle import Stop, Stopped
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from isthmus.checkpoint.items import Item
+
+T = TypeVar("T")
+
+_NAME: Final = re.compile(r"#(\w+)")
+_POLL_SECONDS: Final = 0.5
+_POLLS: Final = 600
+
+
+class Unmet(Exception):  # noqa: N818 - an answer, not an error
+    """The condition of a write did not hold, and nothing was written. `standing` is the item there, empty if none."""
+
+    def __init__(self, standing: "Item") -> None:
+        super().__init__("the condition did not hold")
+        self.standing = standing
+
+
+class Table:
+    """One table. Every method raises what `isthmus.aws.classify` makes of a failure; then nothing is known of it."""
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def get(self, key: "Item") -> "Item | None":
+        """Give an item as it stands now, or None."""
+        return _answer(lambda: self._client.get_item(TableName=self._name, Key=key, ConsistentRead=True)).get("Item")
+
+    def all_of(self, kind: ItemKind) -> "Iterator[Item]":
+        """Give all items of a kind, in the order of their names, page by page (1 MB each)."""
+        following: dict[str, Any] = {}
+        while True:
+            page = _answer(
+                lambda: self._client.query(
+                    TableName=self._name,
+                    ConsistentRead=True,
+                    KeyConditionExpression="#kind = :kind",
+                    ExpressionAttributeNames={"#kind": PARTITION_KEY},
+                    ExpressionAttributeValues={":kind": text(kind)},
+                    **following,  # noqa: B023 - called before the loop goes on
+                )
+            )
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            following = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def write(
+        self,
+        key: "Item",
+        attributes: "Item",
+        condition: str,
+        compared: "Item",
+        *,
+        remove: tuple[str, ...] = (),
+        add: str = "",
+    ) -> None:
+        """Set the attributes, remove some, raise a counter by one: in one request, if the condition holds.
+
+        The condition names attributes as `#name`, and values, written or `compared`, as `:name`. Raises `Unmet`.
+        """
+        clauses = []
+        if attributes:
+            clauses.append("SET " + ", ".join(f"#{name} = :{name}" for name in attributes))
+        if remove:
+            clauses.append("REMOVE " + ", ".join(f"#{name}" for name in remove))
+        if add:
+            clauses.append(f"ADD #{add} :one")
+            compared = {**compared, "one": {"N": "1"}}
+        update = " ".join(clauses)
+        values = {f":{name}": value for name, value in {**attributes, **compared}.items()}
+        _answer(
+            lambda: self._client.update_item(
+                TableName=self._name,
+                Key=key,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                # By reference: many plain words are reserved (Developer Guide, "Reserved words").
+                ExpressionAttributeNames={f"#{name}": name for name in _NAME.findall(f"{update} {condition}")},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                ExpressionAttributeValues=values,
+            )
+        )
+
+    def delete(self, key: "Item") -> None:
+        """Delete an item, whatever stands there."""
+        _answer(lambda: self._client.delete_item(TableName=self._name, Key=key))
+
+
+def create_table(client: "DynamoDBClient", name: str, *, stop: Stop) -> bool:
+    """Make the table where it is not there, and wait until it can be used. True: it was made now.
+
+    It is paid by request: one write a second for each owner and a few for each shard are next to nothing. Raises
+    `Refused` where another table has the name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
+    """
+    try:
+        client.create_table(
+            TableName=name,
+            KeySchema=[
+                {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
+                {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
+                {"AttributeName": SORT_KEY, "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        made = True
+    except Exception as error:
+        if error_code(error) != "ResourceInUseException":
+            raise classify(error) from error
+        made = False
+    for _ in range(_POLLS):
+        if _is_active(client, name):
+            return made
+        if stop.wait(_POLL_SECONDS):
+            raise Stopped
+    raise Fatal(
+        f"The table {name} did not become active.",
+        hint="Look at it in the AWS console, then run `isthmus setup` again.",
+    )
+
+
+def describe_table(client: "DynamoDBClient", name: str) -> str:
+    """Give the table's status, e.g. `ACTIVE` (DynamoDB API, TableStatus).
+
+    Raises `Missing` where it is not there, `Refused` where it is a table of somebody else: one with other keys.
+    """
+    table = _answer(lambda: client.describe_table(TableName=name))["Table"]
+    keys = {part["AttributeName"]: part["KeyType"] for part in table.get("KeySchema", [])}
+    if keys != {PARTITION_KEY: "HASH", SORT_KEY: "RANGE"}:
+        raise Refused(
+            f"The table {name} was not made by Isthmus: its keys are {', '.join(keys)}.",
+            hint="Give another name to the table in the settings.",
+        )
+    return table["TableStatus"]
+
+
+def _is_active(client: "DynamoDBClient", name: str) -> bool:
+    try:
+        return describe_table(client, name) == "ACTIVE"
+    except Missing:  # just made, and not seen everywhere yet
+        return False
+
+
+def _answer(request: Callable[[], T]) -> T:
+    try:
+        return request()
+    except Exception as error:
+        if error_code(error) == "ConditionalCheckFailedException":
+            response: Mapping[str, Any] = getattr(error, "response", {})
+            raise Unmet(response.get("Item", {})) from error
+        raise classify(error) from error
