@@ -23,6 +23,8 @@ RAW_KEY_PREFIX = "~"
 """A key that begins with this was made by Isthmus for something whose real key could not be computed."""
 
 _HASH_SPACE = 1 << 128
+_GENERATIONS = 10**GENERATION_DIGITS
+_POSITIONS = 10**POSITION_DIGITS
 _VERSION = re.compile(r"[0-9]{38}", re.ASCII)
 
 
@@ -95,7 +97,7 @@ def version_of(generation: int, position: int) -> str:
 
     Raises ValueError for a number that does not fit.
     """
-    if not (0 <= generation < 10**GENERATION_DIGITS and 0 <= position < 10**POSITION_DIGITS):
+    if not (0 <= generation < _GENERATIONS and 0 <= position < _POSITIONS):
         raise ValueError(f"generation {generation} or position {position} does not fit into a version")
     return f"{generation:0{GENERATION_DIGITS}d}{position:0{POSITION_DIGITS}d}"
 

@@ -50,7 +50,7 @@ class Fatal(IsthmusError):  # noqa: N818 - the design's word
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in the settings: where, what stands there, what is allowed."""
+    """One mistake in the settings: where, what stands there (empty: nothing, or a secret), what is allowed."""
 
     file: str
     path: str
@@ -58,7 +58,8 @@ class Mistake:
     allowed: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.path} = {self.value}: {self.allowed}"
+        stands_there = f"{self.path} = {self.value}" if self.value else self.path
+        return f"{self.file}: {stands_there}: {self.allowed}"
 
 
 class WrongSettings(Fatal):

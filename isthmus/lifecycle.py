@@ -28,10 +28,22 @@ class ThreadStop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._parts: list[ThreadStop] = []
 
     def request(self) -> None:
-        """Ask everything to stop. Safe to repeat, from any thread and from a signal handler."""
+        """Ask everything to stop, parts too. Safe to repeat, from any thread and from a signal handler."""
         self._event.set()
+        for part in list(self._parts):
+            part.request()
+
+    def part(self) -> "ThreadStop":
+        """Give the stop of a part: it stops with the whole, and may be stopped alone."""
+        part = ThreadStop()
+        self._parts.append(part)
+        # Asked after it was added: a request that came in between reached the list too late.
+        if self.requested():
+            part.request()
+        return part
 
     def requested(self) -> bool:
         """Say whether a stop was requested."""

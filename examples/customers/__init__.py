@@ -1,0 +1,1 @@
+"""The smallest pipeline: one legacy table of customers."""

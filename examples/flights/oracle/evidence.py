@@ -1,0 +1,130 @@
+"""Reads what a run left behind in its two databases, read-only, into plain values."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from examples.flights.oracle.findings import Findings
+from examples.flights.oracle.words import flight_key, version_number
+
+
+class Modification(NamedTuple):
+    """A row of the back office's journal: which flight, and when it was committed (ms since 1970)."""
+
+    key: str
+    committed_ms: int
+
+
+class Decision(NamedTuple):
+    """A row of the front office's history: what became of a transaction, and when (ms, just before the commit)."""
+
+    key: str
+    version: int
+    outcome: str
+    decided_ms: int
+
+
+class ParkedChange(NamedTuple):
+    """A row of the parking lot."""
+
+    key: str
+    version: int
+    txn: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrontOffice:
+    """The front office's tables. Versions of `flights` stand as they were found; all other versions are numbers."""
+
+    flights: list[tuple[Any, ...]]
+    board: list[tuple[Any, ...]]
+    guards: dict[str, int]
+    history: dict[str, Decision]
+    parked: list[ParkedChange]
+
+
+def read_journal(back_office: Path, findings: Findings) -> dict[int, Modification]:
+    """Give the journal by `UPDSEQ`. Raises sqlite3.Error when the database cannot be read or lacks the table."""
+    journal: dict[int, Modification] = {}
+    with _reading(back_office) as db:
+        rows = db.execute("SELECT UPDSEQ, CARR, FLTNO, DEPDT, ORIG, COMMITTED FROM FLTJRN ORDER BY UPDSEQ")
+        for updseq, carrier, number, yyyymmdd, origin, committed_ms in rows:
+            if updseq in journal:
+                findings.add("journal", f"UPDSEQ {updseq} was given to two row changes")
+            day = date(yyyymmdd // 10_000, yyyymmdd // 100 % 100, yyyymmdd % 100)
+            journal[updseq] = Modification(flight_key(carrier, number, day, origin), committed_ms)
+    return journal
+
+
+def read_front_office(front_office: Path, findings: Findings) -> FrontOffice:
+    """Give the front office's tables, all as of one moment.
+
+    Raises sqlite3.Error when the database cannot be read or lacks a table.
+    """
+    with _reading(front_office) as db:
+        return FrontOffice(
+            flights=db.execute(
+                "SELECT key, carrier_code, carrier_name, flight_number, tail_number, origin, destination, status,"
+                " scheduled_departure, actual_departure, scheduled_arrival, actual_arrival, version FROM flight"
+            ).fetchall(),
+            board=db.execute(
+                "SELECT airport, departures, arrivals, cancellations, diversions FROM airport_board"
+            ).fetchall(),
+            guards=_guards(db, findings),
+            history=_history(db, findings),
+            parked=_parked(db, findings),
+        )
+
+
+def _guards(db: sqlite3.Connection, findings: Findings) -> dict[str, int]:
+    guards: dict[str, int] = {}
+    for key, text in db.execute("SELECT key, version FROM isthmus_guard"):
+        version = version_number(text)
+        if version is None:
+            findings.add("version", f"the guard of {key} has {text!r}, which is no version")
+        elif key in guards:
+            findings.add("guard", f"{key} has two guards")
+        else:
+            guards[key] = version
+    return guards
+
+
+def _history(db: sqlite3.Connection, findings: Findings) -> dict[str, Decision]:
+    history: dict[str, Decision] = {}
+    for txn, key, text, outcome, decided_ms in db.execute(
+        "SELECT txn, key, version, outcome, decided FROM isthmus_history"
+    ):
+        version = version_number(text)
+        if version is None:
+            findings.add("version", f"the history of {key} has {text!r}, which is no version")
+        elif txn in history:
+            findings.add("history", f"transaction {txn} of {key} stands there twice")
+        else:
+            history[txn] = Decision(key, version, outcome, decided_ms)
+    return history
+
+
+def _parked(db: sqlite3.Connection, findings: Findings) -> list[ParkedChange]:
+    parked: list[ParkedChange] = []
+    for key, text, txn in db.execute("SELECT key, version, txn FROM isthmus_parked"):
+        version = version_number(text)
+        if version is None:
+            findings.add("version", f"{key} is parked with {text!r}, which is no version")
+        else:
+            parked.append(ParkedChange(key, version, txn))
+    return parked
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        # All tables from one snapshot: a run that stays up may still be writing.
+        db.execute("BEGIN")
+        yield db
+    finally:
+        db.close()

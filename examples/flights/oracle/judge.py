@@ -1,0 +1,103 @@
+"""The verdict on a completed run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from examples.flights.oracle.books import keep_books
+from examples.flights.oracle.compare import compare
+from examples.flights.oracle.evidence import Modification, read_front_office, read_journal
+from examples.flights.oracle.expect import Expectation
+from examples.flights.oracle.findings import Findings
+from examples.flights.oracle.measures import Freshness, changes_per_s, freshness
+from examples.flights.oracle.stream import read_stream
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the oracle says of a run."""
+
+    modifications: int
+    """Rows of the journal."""
+    published: int
+    """Distinct IDs in the stream, markers left out."""
+    records: int
+    """Kinesis records in the stream, those with markers too."""
+    applied: int
+    superseded: int
+    filtered: int
+    parked_keys: int
+    parked_changes: int
+    entities: int
+    """Rows of `flight`."""
+    balanced: bool
+    """Whether modifications = applied + superseded + parked + filtered."""
+    unaccounted: int
+    """Rows of the journal that are lost; they are among the mismatches."""
+    without_outcome: int
+    """Published IDs of which nothing became; they are among the mismatches."""
+    mismatches: int
+    """Everything that is wrong: rows and keys that differ, and what the books found."""
+    mismatches_by_kind: Mapping[str, int]
+    samples: tuple[str, ...]
+    """The first 20 mismatches, in words."""
+    freshness_ms: Freshness | None
+    """Over the live phase; None when nothing of it took effect."""
+    changes_per_s: float | None
+    """Of the first load; None when it is too short to tell."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run led to exactly what it had to lead to."""
+        return self.mismatches == 0 and self.balanced and self.unaccounted == 0 and self.without_outcome == 0
+
+
+def judge(
+    *, back_office: Path, front_office: Path, records: Iterable[bytes], expected: Expectation, first_load: int
+) -> Verdict:
+    """Judge a completed run.
+
+    `records` are the data of all Kinesis records of the stream in any order; `expected` is what the flight data lead
+    to; `first_load` is the last `UPDSEQ` of the schedule that stood in the back office before the live phase began.
+    Both databases are opened read-only. Raises sqlite3.Error when one of them cannot be read or lacks a table: there
+    is no verdict then.
+    """
+    findings = Findings()
+    stream = read_stream(records, findings)
+    journal = read_journal(back_office, findings)
+    front = read_front_office(front_office, findings)
+    books = keep_books(
+        journal=journal,
+        history=front.history,
+        parked=front.parked,
+        guards=front.guards,
+        published=stream.changes,
+        findings=findings,
+    )
+    compare(front, expected, _last_positions(journal), findings)
+    return Verdict(
+        modifications=books.modifications,
+        published=len(stream.changes),
+        records=stream.records,
+        applied=books.applied,
+        superseded=books.superseded,
+        filtered=books.filtered,
+        parked_keys=len({change.key for change in front.parked}),
+        parked_changes=books.parked_changes,
+        entities=len(front.flights),
+        balanced=books.balanced,
+        unaccounted=books.unaccounted,
+        without_outcome=books.without_outcome,
+        mismatches=findings.count,
+        mismatches_by_kind=findings.by_kind,
+        samples=findings.samples,
+        freshness_ms=freshness(journal, front.history, first_load),
+        changes_per_s=changes_per_s(front.history, first_load),
+    )
+
+
+def _last_positions(journal: Mapping[int, Modification]) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for position, modification in journal.items():
+        last[modification.key] = max(last.get(modification.key, -1), position)
+    return last

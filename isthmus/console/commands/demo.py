@@ -1,0 +1,127 @@
+"""`isthmus demo`."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+
+from isthmus.clock import SystemClock
+from isthmus.console.demo.plan import Place, Plan
+from isthmus.console.demo.summary import show
+from isthmus.console.demo.view import Lines, Screen, View
+from isthmus.console.exits import Exit
+from isthmus.console.signals import Signals
+from isthmus.lifecycle import Stopped, ThreadStop
+from isthmus.log import configure
+from isthmus.settings import load
+
+
+class _Rate(click.ParamType):
+    name = "N|max"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Give the rate, None for max."""
+        if value == "max":
+            return None
+        try:
+            rate = float(str(value))
+        except ValueError:
+            rate = 0.0
+        if not 0 < rate < float("inf"):
+            self.fail("must be a number above 0, or max", param, ctx)
+        return rate
+
+
+@click.command()
+@click.option("--days", type=click.IntRange(1, 365), default=31, show_default=True, help="Days of 2013, from 1 January.")
+@click.option("--shards", type=click.IntRange(1, 16), default=4, show_default=True, help="Shards of the stream.")
+@click.option(
+    "--rate", type=_Rate(), default="2000", show_default=True, help="Modifications per second of the live phase, or max."
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where databases, settings and logs go, and stay. Default: a temporary folder, removed at the end.",
+)
+@click.option("--force", is_flag=True, help="Remove what an older run left in --dir.")
+@click.option("--stay", is_flag=True, help="Leave everything up until Ctrl-C: status, trace and peek work on it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, the last line of stdout.")
+def demo(
+    *, days: int, shards: int, rate: float | None, folder: Path | None, force: bool, stay: bool, as_json: bool
+) -> int:
+    """Bring real flights from a played back office to a front office, and check every one of them.
+
+    All flights out of New York in 2013. A child process plays an airline's legacy system: it holds the schedule, then
+    lives through the days, with departures, arrivals, cancellations and diversions. A producer and a consumer, with
+    an AWS emulator between them, keep a front office in step with it. At the end an oracle that shares no code with
+    them computes what the front office must hold.
+
+    \b
+    isthmus demo --days 1                       half a minute less
+    isthmus demo --dir /tmp/flights --stay      then, elsewhere:
+      isthmus status --config /tmp/flights/isthmus.toml
+      isthmus trace flight/UA1545/2013-01-01/EWR --config /tmp/flights/isthmus.toml
+
+    Exit code 0 only if nothing differs and the books balance.
+    """
+    # Imported late: the demo's data is an extra that other commands do not need.
+    from isthmus.console.demo.run import Demo  # noqa: PLC0415 - see above
+    from isthmus.console.demo.verdict import judged  # noqa: PLC0415 - same
+
+    configure("text", "warning")
+    clock, stop = SystemClock(), ThreadStop()
+    signals = Signals(stop)
+    signals.install()
+    plan = Plan(days=days, shards=shards, rate=rate, stay=stay)
+    console = Console()
+    with _folder(folder) as path:
+        place = Place(path)
+        place.make(force=force)
+        view = _view(clock, console, as_json=as_json)
+        run = Demo(plan, place, view, clock, stop)
+        try:
+            with run.running():
+                with view:
+                    facts = run.play()
+                summary, samples = judged(plan, place, facts)
+                summary["elapsed_s"] = round(run.elapsed_s(), 1)
+                show(summary, samples, console)
+                if as_json:
+                    click.echo(orjson.dumps(summary))
+                if stay:
+                    console.print(_addresses(place), markup=False, highlight=False)
+                    run.stay()
+        except Stopped:
+            return signals.exit_code(Exit.FAILED)
+    return Exit.DONE if summary["ok"] else Exit.FAILED
+
+
+def _addresses(place: Place) -> str:
+    settings = load(place.settings)
+    return (
+        f"\nEverything stays up until Ctrl-C.\n"
+        f"  AWS       {settings.aws.endpoint_url} (region {settings.aws.region}, any credentials)\n"
+        f"  stream    {settings.stream.name}\n"
+        f"  metrics   http://127.0.0.1:{settings.metrics.producer_port}/metrics (producer), "
+        f"http://127.0.0.1:{settings.metrics.consumer_port}/metrics (consumer)\n"
+        f"  settings  {place.settings}\n"
+        f"Try: isthmus status --config {place.settings}"
+    )
+
+
+@contextmanager
+def _folder(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="isthmus-demo-") as temporary:
+        yield Path(temporary)
+
+
+def _view(clock: SystemClock, console: Console, *, as_json: bool) -> View:
+    return Screen(console) if console.is_terminal and not as_json else Lines(clock)

@@ -1,0 +1,116 @@
+"""The composition root of `isthmus consume`: the shards of the stream, decided in the front-office store."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from isthmus import aws
+from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.checkpoint.heart import Heart
+from isthmus.checkpoint.ownership import worker_lease
+from isthmus.checkpoint.ports import ShardCheckpoint
+from isthmus.console.hearts import owning
+from isthmus.console.wiring import Wiring, entities_of, store_of
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
+from isthmus.consumer.runtimes.local import LocalRuntime
+from isthmus.consumer.runtimes.settings import LocalSettings
+from isthmus.consumer.runtimes.threads import ThreadSpawn
+from isthmus.consumer.stores.port import Entity, Session, Store
+from isthmus.errors import OwnershipLost
+from isthmus.log import Away, get_logger
+from isthmus.pipeline import Pipeline
+from isthmus.stream import StreamFacts
+
+log = get_logger(__name__)
+
+
+def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
+    """Read and decide until a stop is requested.
+
+    Raises `HeldByAnother` when another worker of the application lives, `Missing` and `Refused` when stream or front
+    office are not what the settings say, `OwnershipLost` when another took over.
+    """
+    settings = wiring.settings
+    entities = entities_of(settings, pipelines)
+    store = store_of(settings, entities)
+    checkpoints = wiring.checkpoints()
+    facts = wiring.stream(checkpoints)
+    wiring.patiently("front_office", lambda: store.check(entities))
+    by_name = {entity.name: entity for entity in entities}
+
+    by_name = {entity.name: entity for entity in entities}
+    while not wiring.stop.requested():
+        try:
+            with (
+                owning(wiring, checkpoints, worker_lease(settings.application), facts.identity, wait=False) as (
+                    _,
+                    heart,
+                ),
+                closing_all() as sessions,
+            ):
+                _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions).run()
+        except OwnershipLost as error:
+            # Another took over, or we could not say for too long that we live. Asking for it again tells which.
+            log.warning("worker_lost", why=str(error))
+
+
+def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
+    wiring: Wiring,
+    checkpoints: DynamoCheckpoints,
+    facts: StreamFacts,
+    heart: Heart,
+    store: Store,
+    entities: Mapping[str, Entity],
+    sessions: list[Session],
+) -> LocalRuntime:
+    settings = wiring.settings
+    payloads = wiring.payloads()
+    # The runtime stops itself when anything in it fails; the process shall live on when it only lost its lease.
+    stop = wiring.stop.part()
+
+    def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
+        session = store.session()
+        sessions.append(session)
+        return ShardProcessor(
+            shard,
+            Applier(session, entities, wiring.clock, wiring.metrics, history=settings.store.history),
+            payloads=payloads,
+            stop=stop,
+            clock=wiring.clock,
+            chance=wiring.chance,
+            metrics=wiring.metrics,
+            away=Away("front_office", log, wiring.clock),
+            settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
+            counts=begin.counts if begin is not None else None,
+        )
+
+    return LocalRuntime(
+        feed=KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name),
+        checkpoints=checkpoints.shards,
+        stream=facts.identity,
+        make_processor=make_processor,
+        spawn=ThreadSpawn(),
+        stop=stop,
+        lost=lambda: heart.lost,
+        clock=wiring.clock,
+        chance=wiring.chance,
+        metrics=wiring.metrics,
+        settings=LocalSettings(
+            poll_interval=settings.consumer.poll_interval,
+            reads_per_second=settings.consumer.reads_per_second,
+            max_records=settings.consumer.max_records,
+            checkpoint_interval=settings.consumer.checkpoint_interval,
+        ),
+    )
+
+
+@contextmanager
+def closing_all() -> Iterator[list[Session]]:
+    """Give a list; close every session that was put into it meanwhile."""
+    sessions: list[Session] = []
+    try:
+        yield sessions
+    finally:
+        for session in sessions:
+            session.close()

@@ -1,0 +1,141 @@
+"""What the demo was asked for, and where it puts things."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus.console.embedded import Emulator
+from isthmus.errors import Refused
+
+POLL_INTERVAL = 0.2
+"""Seconds between two looks at the back office, and between two reads of a shard."""
+
+SETTINGS = """\
+# Written by `isthmus demo`. Every other command works on it while the demo stays up: isthmus status --config {file}
+application = "flights"
+
+[aws]
+endpoint_url = "{endpoint}"
+region = "{region}"
+access_key_id = "{access_key_id}"
+secret_access_key = "{secret}"
+
+[stream]
+name = "flights"
+shards = {shards}
+
+[checkpoint]
+table = "isthmus-flights"
+
+[sources.flights]
+pipeline = "{examples}.flights.pipeline:flights"
+url = "sqlite:///back-office.db"
+table = "FLTMST"
+key = ["CARR", "FLTNO", "DEPDT", "ORIG"]
+cursor = "UPDSEQ"
+order = "commit"
+poll_interval = {poll_interval}
+
+[sources.flights.references.airports]
+table = "APTREF"
+key = "FAA"
+
+[sources.flights.references.carriers]
+table = "CARREF"
+key = "CARR"
+
+[entities.flight]
+table = "flight"
+version_column = "version"
+process = "operations"
+
+[store]
+url = "sqlite:///front-office.db"
+history = true
+
+[consumer]
+poll_interval = {poll_interval}
+
+[publisher]
+# The emulator has no write limit to keep.
+pace_shards = false
+
+[metrics]
+producer_port = {producer_port}
+consumer_port = {consumer_port}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The options of `isthmus demo`."""
+
+    days: int = 31
+    shards: int = 4
+    rate: float | None = 2000.0
+    """Modifications per second of the live phase; None: as fast as it goes."""
+    stay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The demo's folder."""
+
+    folder: Path
+
+    @property
+    def back_office(self) -> Path:
+        """The legacy database."""
+        return self.folder / "back-office.db"
+
+    @property
+    def front_office(self) -> Path:
+        """The front office's store."""
+        return self.folder / "front-office.db"
+
+    @property
+    def settings(self) -> Path:
+        """The settings of this run."""
+        return self.folder / "isthmus.toml"
+
+    @property
+    def logs(self) -> Path:
+        """What the processes said."""
+        return self.folder / "logs"
+
+    def make(self, *, force: bool) -> None:
+        """Make the folder. Raises `Refused` when it holds anything, unless forced; then our own files of an older run go."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise Refused(f"{self.folder} is no folder.", hint="Name another one with --dir.")
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            if not force:
+                raise Refused(
+                    f"{self.folder} is not empty: it may hold an older run.",
+                    hint="Name another folder with --dir, or add --force to remove the older run's files.",
+                )
+            self._remove_older_run()
+        self.logs.mkdir(parents=True, exist_ok=True)
+
+    def _remove_older_run(self) -> None:
+        files = [self.settings]
+        for database in (self.back_office, self.front_office):
+            files += [database, Path(f"{database}-wal"), Path(f"{database}-shm")]
+        for file in [*files, *self.logs.glob("*.log")]:
+            file.unlink(missing_ok=True)
+
+    def write_settings(self, plan: Plan, emulator: Emulator, ports: tuple[int, int], examples: str) -> None:
+        """Write `isthmus.toml`."""
+        access = emulator.access
+        values: dict[str, Any] = {
+            "file": self.settings,
+            "endpoint": emulator.url,
+            "region": access.region,
+            "access_key_id": access.access_key_id,
+            "secret": access.secret,
+            "shards": plan.shards,
+            "poll_interval": POLL_INTERVAL,
+            "producer_port": ports[0],
+            "consumer_port": ports[1],
+            "examples": examples,
+        }
+        self.settings.write_text(SETTINGS.format(**values))

@@ -1,0 +1,61 @@
+"""What the demo says at its end: one JSON object for scripts, sentences for people."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Summary = dict[str, Any]
+
+
+def show(summary: Summary, samples: list[str], console: Console) -> None:
+    """Print the summary so that a stranger understands it."""
+    ok = summary["ok"]
+    console.print()
+    if ok:
+        console.print("[bold green]Everything arrived: once, in order, with nothing lost.[/]")
+    else:
+        console.print("[bold red]The front office is not what the back office says it should be.[/]")
+    books = Table(box=None, show_header=False, pad_edge=False)
+    books.add_column(justify="right", style="bold")
+    books.add_column()
+    for number, words in _lines(summary):
+        books.add_row(number, words)
+    console.print(books)
+    for sample in samples:
+        console.print(f"  {sample}", markup=False, highlight=False)
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    def number(name: str) -> str:
+        return f"{summary[name]:,}"
+
+    freshness, memory = summary["freshness_ms"], summary["peak_rss_mb"]
+    lines = [
+        (number("modifications"), "modifications were committed by the back office"),
+        (number("applied"), "of them took effect in the front office, each once"),
+        (number("superseded"), "were overtaken by a newer state of the same flight before anybody looked"),
+        (
+            number("parked_changes"),
+            f"are parked, of {summary['parked_keys']:,} flights to airports that the reference table lacks; "
+            "they held up nobody else",
+        ),
+        (number("filtered"), "were filtered by rule"),
+        (number("published"), f"changes went through {number('shards')} shards in {number('records')} Kinesis records"),
+        (number("entities"), "flights stand in the front office"),
+        (number("mismatches"), "differences from an independent computation of flights, airport boards and parked keys"),
+        (f"{summary['changes_per_s']:,.0f}/s", "changes applied in the first load"),
+    ]
+    if freshness["p50"] is not None:
+        lines.append(
+            (
+                f"{freshness['p99']:,.0f} ms",
+                f"from commit to commit for 99 of 100 live changes; {freshness['p50']:,.0f} ms for half of them",
+            )
+        )
+    repeats = [f"{summary[name]:,} {name}" for name in ("duplicate", "stale", "fenced") if summary[name]]
+    if repeats:
+        lines.append((", ".join(repeats), "deliveries were recognised and had no effect"))
+    lines.append((f"{memory['producer']:.0f} MB", f"of memory for the producer at most, {memory['consumer']:.0f} MB for the consumer"))
+    lines.append((f"{summary['elapsed_s']:.1f} s", "in all, the check included"))
+    return lines

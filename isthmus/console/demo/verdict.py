@@ -1,0 +1,45 @@
+"""Asks the oracle, and joins its verdict with what the demo measured."""
+
+from examples.flights.oracle.judge import judge
+from examples.flights.oracle.packaged import expect_days
+from isthmus.console.demo.plan import Place, Plan
+from isthmus.console.demo.run import Facts
+from isthmus.console.demo.summary import Summary
+
+
+def judged(plan: Plan, place: Place, facts: Facts) -> tuple[Summary, list[str]]:
+    """Give the summary (but for `elapsed_s`) and the first mismatches in words."""
+    verdict = judge(
+        back_office=place.back_office,
+        front_office=place.front_office,
+        records=facts.records,
+        expected=expect_days(plan.days),
+        first_load=facts.scheduled,
+    )
+    freshness = verdict.freshness_ms
+    summary: Summary = {
+        "ok": verdict.ok,
+        "modifications": verdict.modifications,
+        "published": verdict.published,
+        "records": verdict.records,
+        "applied": verdict.applied,
+        "duplicate": facts.counts.get("duplicate", 0),
+        "stale": facts.counts.get("stale", 0),
+        "fenced": facts.counts.get("fenced", 0),
+        "superseded": verdict.superseded,
+        "filtered": verdict.filtered,
+        "parked_keys": verdict.parked_keys,
+        "parked_changes": verdict.parked_changes,
+        "entities": verdict.entities,
+        "mismatches": verdict.mismatches,
+        "freshness_ms": {
+            "p50": freshness.p50 if freshness is not None else None,
+            "p99": freshness.p99 if freshness is not None else None,
+        },
+        "changes_per_s": round(verdict.changes_per_s or 0.0),
+        "shards": plan.shards,
+        "restarts": {"producer": 0, "consumer": 0},
+        "faults": {},
+        "peak_rss_mb": facts.peak_rss_mb,
+    }
+    return summary, list(verdict.samples)

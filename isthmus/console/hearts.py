@@ -1,0 +1,82 @@
+"""Owning something while a block runs: take the lease, let its heart beat in a thread of its own, give it back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.checkpoint.heart import Heart
+from isthmus.checkpoint.ownership import TAKE_OVER_AFTER, acquire
+from isthmus.checkpoint.ports import Holder, Lease
+from isthmus.checkpoint.process import this_process
+from isthmus.console.wiring import Wiring
+from isthmus.consumer.runtimes.threads import ThreadTask
+from isthmus.errors import IsthmusError, Transient
+from isthmus.lifecycle import ThreadStop
+from isthmus.log import Away, get_logger
+from isthmus.stream import StreamIdentity
+
+log = get_logger(__name__)
+
+
+@contextmanager
+def owning(
+    wiring: Wiring,
+    checkpoints: DynamoCheckpoints,
+    name: str,
+    stream: StreamIdentity,
+    *,
+    wait: bool,
+    take_over_after: float = TAKE_OVER_AFTER,
+) -> Iterator[tuple[Lease, Heart]]:
+    """Own the lease until the block ends.
+
+    Raises `HeldByAnother` without `wait`, `Refused` for another stream's lease, `Stopped` while waiting.
+    """
+    away = Away("lease", log, wiring.clock)
+
+    def failed(error: Transient, _attempt: int) -> None:
+        wiring.metrics.retries.labels("lease", error.cause).inc()
+        away.failed(error.cause, lease=name)
+
+    def recovered(_attempts: int) -> None:
+        away.recovered(lease=name)
+
+    def waiting(holder: Holder) -> None:
+        log.info("waiting_for_holder", lease=name, holder=str(holder))
+
+    lease = acquire(
+        checkpoints.leases,
+        name,
+        stream,
+        me=this_process(name),
+        clock=wiring.clock,
+        stop=wiring.stop,
+        wait=wait,
+        on_wait=waiting,
+        chance=wiring.chance,
+        on_failure=failed,
+        on_recovery=recovered,
+        take_over_after=take_over_after,
+    )
+    heart = Heart(
+        checkpoints.leases,
+        lease,
+        clock=wiring.clock,
+        on_failure=failed,
+        on_recovery=recovered,
+        take_over_after=take_over_after,
+    )
+    # Beats on after a stop was requested: the lease is held until everything that it covers has ended.
+    resting = ThreadStop()
+    beating = ThreadTask(f"heart {name}", lambda: heart.run(resting))
+    try:
+        yield lease, heart
+    finally:
+        resting.request()
+        beating.result()
+        if not heart.lost:
+            try:
+                checkpoints.leases.give_back(name, lease.epoch)
+            except IsthmusError as error:
+                # Whoever comes next waits for the silence instead.
+                log.warning("lease_not_given_back", lease=name, cause=type(error).__name__)

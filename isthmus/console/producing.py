@@ -1,0 +1,171 @@
+"""The composition root of `isthmus produce`: one producer for each source, until a stop is requested."""
+
+from functools import partial
+
+from isthmus import aws
+from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.checkpoint.ownership import source_lease
+from isthmus.console.hearts import owning
+from isthmus.console.wiring import Wiring, source_attribute
+from isthmus.consumer.runtimes.threads import ThreadTask
+from isthmus.errors import OwnershipLost
+from isthmus.lifecycle import Stopped
+from isthmus.log import get_logger
+from isthmus.pipeline import Pipeline
+from isthmus.producer.kinesis import KinesisSink
+from isthmus.producer.lanes import Lanes, Limits
+from isthmus.producer.publisher import Publisher
+from isthmus.producer.service import Producer, ProducerSettings
+from isthmus.producer.sources.references import NoReferences, ReferenceTable, SqlReferences
+from isthmus.producer.sources.sql import SqlSource, SqlTable
+from isthmus.producer.threads import ThreadExecutor
+from isthmus.producer.translator import Translator
+from isthmus.retry import Backoff
+from isthmus.settings import Settings, Source
+from isthmus.stream import StreamFacts
+
+log = get_logger(__name__)
+
+
+def produce(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
+    """Run every source's producer until a stop is requested. One that fails stops all; the first error is raised."""
+    checkpoints = wiring.checkpoints()
+    facts = wiring.stream(checkpoints)
+    tasks = [
+        ThreadTask(f"source {name}", partial(_produce_source, wiring, checkpoints, facts, name, pipeline))
+        for name, pipeline in pipelines.items()
+    ]
+    errors: list[BaseException] = []
+    for task in tasks:
+        try:
+            task.result()
+        except Exception as error:  # noqa: BLE001 - raised below, after the others have ended
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _produce_source(
+    wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, name: str, pipeline: Pipeline
+) -> None:
+    try:
+        while not wiring.stop.requested():
+            try:
+                _own_source(wiring, checkpoints, facts, name, pipeline)
+            except OwnershipLost as error:
+                # Another took over, or we could not say for too long that we live. Asking for it again tells which.
+                log.warning("source_lost", source=name, why=str(error))
+    except Stopped:
+        return
+    except BaseException:
+        wiring.stop.request()
+        raise
+
+
+def _own_source(
+    wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, name: str, pipeline: Pipeline
+) -> None:
+    settings = wiring.settings
+    section = settings.sources[name]
+    attribute = source_attribute(settings.application, name)
+    limits = _limits(settings, facts)
+    executor = ThreadExecutor(settings.publisher.requests_in_flight, stop=wiring.stop, clock=wiring.clock)
+    source = open_source(wiring, section)
+    references = open_references(wiring, section)
+    try:
+        with owning(
+            wiring,
+            checkpoints,
+            source_lease(name),
+            facts.identity,
+            wait=section.ownership.wait,
+            take_over_after=section.ownership.take_over_after,
+        ) as (lease, heart):
+            translator = Translator(
+                pipeline,
+                source=attribute,
+                name=name,
+                key_columns=section.key,
+                generation=lease.generation,
+                lanes=settings.stream.lanes,
+                references=references,
+                clock=wiring.clock,
+                payloads=wiring.payloads(),
+                claim_threshold=settings.claim_check.threshold_bytes,
+                max_event_bytes=limits.max_event_bytes,
+                time_column=section.time_column,
+                metrics=wiring.metrics,
+            )
+            publisher = Publisher(
+                Lanes(settings.stream.lanes, limits, Backoff(), wiring.chance),
+                KinesisSink(aws.client(settings.aws.access, "kinesis"), settings.stream.name, settings.stream.lanes),
+                executor,
+                source=attribute,
+                clock=wiring.clock,
+                metrics=wiring.metrics,
+                max_unacknowledged_bytes=settings.publisher.max_unacknowledged_bytes,
+                linger=settings.publisher.linger_ms / 1000,
+                requests_in_flight=settings.publisher.requests_in_flight,
+            )
+            Producer(
+                lease,
+                source=source,
+                translator=translator,
+                publisher=publisher,
+                leases=checkpoints.leases,
+                lost=lambda: heart.lost,
+                clock=wiring.clock,
+                stop=wiring.stop,
+                chance=wiring.chance,
+                metrics=wiring.metrics,
+                settings=ProducerSettings(
+                    source=attribute, poll_interval=section.poll_interval, page_size=section.page_size
+                ),
+            ).run()
+    finally:
+        executor.close()
+        source.close()
+        references.close()
+
+
+def open_source(wiring: Wiring, section: Source) -> SqlSource:
+    """Open a source's table; connects at the first read."""
+    columns = section.columns
+    if columns is not None and section.time_column is not None:
+        columns = (*columns, section.time_column)
+    return SqlSource(
+        section.url.get_secret_value(),
+        SqlTable(section.table, section.cursor, section.key, columns, section.schema_name),
+        stop=wiring.stop,
+        clock=wiring.clock,
+        start=section.start,  # type: ignore[arg-type]  # the settings allow nothing else
+        queries_per_minute=section.queries_per_minute,
+        timeout=section.query_timeout,
+    )
+
+
+def open_references(wiring: Wiring, section: Source) -> SqlReferences | NoReferences:
+    """Open a source's reference tables; connects at the first load."""
+    if not section.references:
+        return NoReferences()
+    tables = {
+        name: ReferenceTable(table.table, table.key, table.schema_name) for name, table in section.references.items()
+    }
+    return SqlReferences(
+        section.url.get_secret_value(),
+        tables,
+        clock=wiring.clock,
+        reload_interval=min(table.reload_interval for table in section.references.values()),
+        timeout=section.query_timeout,
+    )
+
+
+def _limits(settings: Settings, facts: StreamFacts) -> Limits:
+    publisher = settings.publisher
+    return Limits(
+        max_request_bytes=publisher.max_request_bytes,
+        max_bundle_bytes=publisher.max_bundle_bytes,
+        max_bundle_events=publisher.max_bundle_changes,
+        max_record_bytes=min(facts.max_record_bytes, publisher.max_request_bytes),
+        **({} if publisher.pace_shards else {"shard_bytes_per_second": None, "shard_records_per_second": None}),
+    )

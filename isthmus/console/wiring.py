@@ -1,0 +1,156 @@
+"""What every composition root needs: settings become clients, checkpoints, entities and a stream that is really ours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.engine import make_url
+
+from isthmus import aws
+from isthmus.aws_payloads import S3Payloads
+from isthmus.chance import Chance, system_chance
+from isthmus.change import Kind
+from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.clock import Clock, SystemClock
+from isthmus.codec import json_bytes
+from isthmus.consumer.stores.port import Entity, TableMapping
+from isthmus.consumer.stores.reading import StoreReader
+from isthmus.consumer.stores.sqlite.reading import SqliteReader
+from isthmus.consumer.stores.sqlite.store import SqliteStore
+from isthmus.errors import Missing, Poison, Refused, Transient
+from isthmus.lifecycle import ThreadStop
+from isthmus.log import Away, get_logger
+from isthmus.metrics import Metrics
+from isthmus.payloads import Payloads
+from isthmus.pipeline import Pipeline
+from isthmus.retry import Backoff, keep_trying
+from isthmus.settings import Settings, load_pipelines
+from isthmus.stream import StreamFacts
+
+T = TypeVar("T")
+log = get_logger(__name__)
+_SETUP = "Run `isthmus setup`."
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """One process's parts, by the settings."""
+
+    settings: Settings
+    stop: ThreadStop = field(default_factory=ThreadStop)
+    clock: Clock = field(default_factory=SystemClock)
+    chance: Chance = field(default_factory=system_chance)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def patiently(self, part: str, action: Callable[[], T]) -> T:
+        """Run the action until it goes: says once that the part is away, and once that it is back."""
+        away = Away(part, log, self.clock)
+
+        def failed(error: Transient, _attempt: int) -> None:
+            self.metrics.retries.labels(part, error.cause).inc()
+            self.metrics.away.labels(part).set(1)
+            away.failed(error.cause)
+
+        def recovered(_attempts: int) -> None:
+            self.metrics.away.labels(part).set(0)
+            away.recovered()
+
+        return keep_trying(
+            action, stop=self.stop, chance=self.chance, backoff=Backoff(), on_failure=failed, on_recovery=recovered
+        )
+
+    def checkpoints(self) -> DynamoCheckpoints:
+        """Connect to what is remembered between lives."""
+        client = aws.client(self.settings.aws.access, "dynamodb")
+        return DynamoCheckpoints(client, self.settings.checkpoint.table, self.clock)
+
+    def payloads(self) -> Payloads | None:
+        """Connect to the claim-check bucket, where there is one."""
+        bucket = self.settings.claim_check.bucket
+        return S3Payloads(aws.client(self.settings.aws.access, "s3"), bucket) if bucket is not None else None
+
+    def stream(self, checkpoints: DynamoCheckpoints) -> StreamFacts:
+        """Ask what the stream is like, and refuse one that is not the stream that was set up."""
+        kinesis = aws.client(self.settings.aws.access, "kinesis")
+        name = self.settings.stream.name
+        facts = self.patiently("kinesis", lambda: aws.describe_stream(kinesis, name))
+        if not facts.keeps_partition_keys:
+            raise Refused(
+                f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and order is gone.",
+                hint="Set it to PARTITION_KEY, or use another stream.",
+            )
+        recorded = self.patiently("checkpoints", checkpoints.stream.read)
+        if recorded is None:
+            raise Missing(f"Nothing is recorded about the stream {name} yet.", hint=_SETUP)
+        if recorded.identity != facts.identity:
+            raise Refused(
+                f"The stream {name} was made anew at {facts.identity.created}; watermarks and checkpoints belong to the "
+                f"one made at {recorded.identity.created}.",
+                hint="Run `isthmus setup --new-stream`: it forgets them, and everything is detected and decided again.",
+            )
+        if recorded.lanes != self.settings.stream.lanes:
+            raise Refused(
+                f"stream.lanes is {self.settings.stream.lanes}, but the stream {name} was set up with {recorded.lanes}: "
+                "another number would move entities between shards and turn their order.",
+                hint=f"Set lanes = {recorded.lanes} under [stream].",
+            )
+        return facts
+
+    def pipelines(self) -> dict[str, Pipeline]:
+        """Find the user's own code."""
+        return load_pipelines(self.settings)
+
+
+def source_attribute(application: str, source: str) -> str:
+    """Give the CloudEvents `source` of a source's changes."""
+    return f"/{application}/{source}"
+
+
+def entities_of(settings: Settings, pipelines: Mapping[str, Pipeline]) -> list[Entity]:
+    """Join what the settings say of an entity type with what its pipeline says."""
+    return [_entity(settings, pipeline) for pipeline in pipelines.values()]
+
+
+def _entity(settings: Settings, pipeline: Pipeline) -> Entity:
+    section = settings.entities[pipeline.entity]
+    columns = {name: section.columns.get(name, name) for name in pipeline.contract.model_fields}
+    return Entity(
+        name=pipeline.entity,
+        kind=Kind(pipeline.kind),
+        mapping=TableMapping(section.table, section.key_column, section.version_column, columns),
+        validate=contract_check(pipeline.contract),
+        handlers=tuple(pipeline.handlers),
+        process=section.process or pipeline.entity,
+    )
+
+
+def contract_check(contract: type[BaseModel]) -> Callable[[object], None]:
+    """Give a function that raises `Poison` for data that does not keep the contract. Its message holds no value."""
+    validate = contract.__pydantic_validator__.validate_json
+
+    def check(data: object) -> None:
+        try:
+            validate(json_bytes(data))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise Poison("contract", f"{where}: {first['type']}") from error
+
+    return check
+
+
+def store_of(settings: Settings, entities: list[Entity]) -> SqliteStore:
+    """Give the front-office store."""
+    return SqliteStore(store_path(settings), entities)
+
+
+def store_path(settings: Settings) -> Path:
+    """Give the file of a SQLite front office."""
+    return Path(make_url(settings.store.url.get_secret_value()).database or "")
+
+
+def reader_of(settings: Settings) -> StoreReader:
+    """Give the front office for looking only."""
+    return SqliteReader(store_path(settings))

@@ -1,0 +1,277 @@
+"""Decides a batch of changes in one transaction of the front-office store.
+
+Changes of different keys have no order among each other, so those of a batch are tried in *waves* of distinct keys: one
+statement for many rows. A wave in which something is poison is undone as a whole and cut around the bad change until
+that change stands alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.clock import Clock
+from isthmus.consumer.deciding import BEHIND, Decision, Memory, applied, decide, fenced, parked, raise_fence
+from isthmus.consumer.parking import parking_of
+from isthmus.consumer.stores.port import Delivered, Entity, Log, Parking, Refusal, Session, Told, Undone, Unit
+from isthmus.errors import IsthmusError, Poison
+from isthmus.metrics import Metrics
+
+UNKNOWN_ENTITY = "unknown-entity"
+WRONG_VERB = "wrong-verb"
+CONTRACT_ERROR = "contract-error"
+HANDLER_ERROR = "handler-error"
+
+
+class Applier:
+    """Decides batches for one shard, through one session of the store."""
+
+    def __init__(
+        self,
+        session: Session,
+        entities: Mapping[str, Entity],
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        history: bool,
+    ) -> None:
+        self._session = session
+        self._entities = entities
+        self._clock = clock
+        self._metrics = metrics
+        self._history = history
+
+    def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        """Decide every change of the batch, in order; give one outcome each, None for an epoch marker.
+
+        When it returns, all of it is durable. When it raises (`Transient`, `TargetDown`, `Fatal`), none of it is, or a
+        commit's answer was lost: what is durable then is found as `duplicate` by the next attempt.
+        """
+        try:
+            return self._apply(batch)
+        except Undone as undone:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return self.apply(batch[:middle]) + self.apply(batch[middle:])
+            return self._apply([batch[0]._replace(refused=Refusal(undone.poison, "store"))])
+
+    def _apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        with self._session.unit() as unit:
+            memory = unit.load([delivered.change for delivered in batch])
+            log = Log(self._clock.now_ms(), keeps_history=self._history)
+            decided = _Batch(unit, memory, self._entities, log)
+            outcomes = decided.run(batch)
+            log.decided_ms = self._clock.now_ms()
+            unit.save(log)
+        # Counted only now: a batch that is rolled back and tried again must not count twice.
+        for parking in log.parked.values():
+            self._metrics.parked.labels(parking.reason).inc()
+        if decided.alarms:
+            self._metrics.hash_alarms.inc(decided.alarms)
+        return outcomes
+
+
+class _Tried(NamedTuple):
+    """A change that passed every question, to be written with the others of its wave."""
+
+    at: int
+    delivered: Delivered
+    entity: Entity
+
+
+class _PoisonAt(Exception):  # noqa: N818 - the design's word
+    """Carries which change of a part was poison, where that is known."""
+
+    def __init__(self, poison: Poison, stage: str, place: int | None, *, certain: bool = True) -> None:
+        super().__init__(str(poison))
+        self.refusal = Refusal(poison, stage)
+        self.place = place
+        self.certain = certain
+        """False for an error that says nothing of itself: it must come again when the change is tried alone."""
+
+
+class _Batch:
+    """One attempt at one batch."""
+
+    def __init__(self, unit: Unit, memory: Memory, entities: Mapping[str, Entity], log: Log) -> None:
+        self.alarms = 0
+        self._unit = unit
+        self._memory = memory
+        self._entities = entities
+        self._log = log
+        self._outcomes: list[Outcome | None] = []
+        self._wave: list[_Tried] = []
+        self._wave_names: set[str] = set()
+        self._parked_here: dict[str, list[Parking]] = {}
+
+    def run(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        self._outcomes = [None] * len(batch)
+        for index, delivered in enumerate(batch):
+            change = delivered.change
+            if change.verb is Verb.MARKER:
+                if raise_fence(change, self._memory.fences):
+                    self._log.fences[change.source, change.lane] = change.epoch
+                continue
+            # The ID too: a foreign producer may give the same one to two keys, and it takes effect once.
+            if change.key in self._wave_names or change.id in self._wave_names:
+                self._try_wave()
+            self._decide(index, delivered)
+        self._try_wave()
+        return self._outcomes
+
+    def _decide(self, index: int, delivered: Delivered) -> None:
+        change = delivered.change
+        if fenced(change, self._memory.fences):
+            self._done(index, delivered, Outcome.FENCED)
+            return
+        entity = self._entities.get(change.entity)
+        decision = decide(change, entity.kind if entity is not None else None, self._memory)
+        if decision.alarm:
+            self.alarms += 1
+        if decision.outcome is Outcome.PARKED:
+            self._outcomes[index] = Outcome.PARKED
+            if decision.fresh:
+                self._park(index, delivered, _why(delivered, decision))
+        elif decision.outcome is not None:
+            self._done(index, delivered, decision.outcome)
+        elif delivered.refused is not None:
+            self._park(index, delivered, delivered.refused)
+        elif entity is None:
+            poison = Poison(UNKNOWN_ENTITY, f"The settings know no entity type {change.entity!r}.")
+            self._park(index, delivered, Refusal(poison, "decode"))
+        elif (refusal := _refusal(entity, change)) is not None:
+            self._park(index, delivered, Refusal(refusal, "contract"))
+        else:
+            self._wave.append(_Tried(index, delivered, entity))
+            self._wave_names.update((change.key, change.id))
+
+    def _try_wave(self) -> None:
+        # Keys of a wave are distinct, so its parts may be tried in any grouping without turning any entity's order.
+        parts = [(self._wave, False)] if self._wave else []
+        self._wave, self._wave_names = [], set()
+        while parts:
+            part, again = parts.pop()
+            try:
+                with self._unit.savepoint():
+                    self._write(part)
+            except _PoisonAt as found:
+                if len(part) > 1:
+                    parts.extend((piece, True) for piece in reversed(_cut(part, found.place)))
+                elif found.certain or again:
+                    self._park(part[0].at, part[0].delivered, found.refusal)
+                else:
+                    parts.append((part, True))
+            else:
+                for tried in part:
+                    self._applied(tried)
+
+    def _write(self, part: list[_Tried]) -> None:
+        # In the order in which the types come, so that the same batch is the same statements every time.
+        for name in dict.fromkeys(tried.entity.name for tried in part):
+            places = [place for place, tried in enumerate(part) if tried.entity.name == name]
+            changes = [part[place].delivered.change for place in places]
+            entity = part[places[0]].entity
+            previous: Mapping[str, Mapping[str, Any]] = {}
+            if entity.mapping is not None:
+                if entity.handlers:
+                    previous = self._unit.previous(entity, [change.key for change in changes])
+                try:
+                    self._unit.write(entity, changes)
+                except Poison as poison:
+                    # Which row it was is known only where there is one.
+                    raise _PoisonAt(poison, "store", None) from poison
+            if entity.handlers:
+                self._handle(entity, places, changes, previous)
+
+    def _handle(
+        self,
+        entity: Entity,
+        places: Sequence[int],
+        changes: Sequence[Change],
+        previous: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        for place, change in zip(places, changes, strict=True):
+            for handler in entity.handlers:
+                try:
+                    handler(self._unit.transaction, change, previous.get(change.key))
+                except Poison as poison:
+                    raise _PoisonAt(poison, "handler", place) from poison
+                except IsthmusError:
+                    raise
+                except (Exception, SystemExit, GeneratorExit) as error:
+                    unknown = Poison(HANDLER_ERROR, type(error).__name__)
+                    raise _PoisonAt(unknown, "handler", place, certain=False) from error
+
+    def _applied(self, tried: _Tried) -> None:
+        index, delivered, entity = tried
+        change = delivered.change
+        if applied(change, entity.kind, self._memory):
+            self._free(change)
+        if entity.kind is Kind.STATE:
+            self._log.guards[change.key] = self._memory.guards[change.key]
+        else:
+            self._log.ledger.append(delivered)
+        self._done(index, delivered, Outcome.APPLIED)
+
+    def _free(self, newer: Change) -> None:
+        self._log.freed[newer.key] = newer.version
+        for parking in self._parked_here.get(newer.key, ()):
+            old = parking.delivered
+            if (
+                old.change.version < newer.version
+                and self._log.parked.pop((newer.key, old.change.id), None) is not None
+            ):
+                self._tell(old, Outcome.SUPERSEDED)
+
+    def _park(self, index: int, delivered: Delivered, refusal: Refusal) -> None:
+        change = delivered.change
+        parking = parking_of(delivered, refusal)
+        self._log.parked[change.key, change.id] = parking
+        self._parked_here.setdefault(change.key, []).append(parking)
+        if parking.reason != BEHIND:
+            self._log.outbox.append(parking)
+        parked(change, self._memory)
+        self._outcomes[index] = Outcome.PARKED
+
+    def _done(self, index: int, delivered: Delivered, outcome: Outcome) -> None:
+        self._outcomes[index] = outcome
+        if outcome is not Outcome.DUPLICATE:
+            self._tell(delivered, outcome)
+
+    def _tell(self, delivered: Delivered, outcome: Outcome) -> None:
+        if self._log.keeps_history:
+            self._log.history.append(Told(delivered, outcome.value))
+
+
+def _refusal(entity: Entity, change: Change) -> Poison | None:
+    """Say why a change does not keep its entity's contract, or None."""
+    expected = (Verb.EVENT,) if entity.kind is Kind.EVENT else (Verb.UPSERT, Verb.DELETE)
+    if change.verb not in expected:
+        return Poison(WRONG_VERB, f"{change.verb} is nothing for an entity of kind {entity.kind}")
+    if entity.validate is None or change.verb is Verb.DELETE:
+        return None
+    try:
+        entity.validate(change.data)
+    except Poison as poison:
+        return poison
+    except IsthmusError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a contract is the user's code and may raise anything
+        return Poison(CONTRACT_ERROR, type(error).__name__)
+    return None
+
+
+def _why(delivered: Delivered, decision: Decision) -> Refusal:
+    if decision.reason == BEHIND:
+        return Refusal(Poison(BEHIND), "order")
+    data = delivered.change.data
+    message = data.get("message") if isinstance(data, dict) else None
+    poison = Poison(decision.reason, message if isinstance(message, str) else "")
+    return Refusal(poison, "translate" if delivered.decoded else "decode")
+
+
+def _cut(part: list[_Tried], place: int | None) -> list[list[_Tried]]:
+    """Cut around the bad one where it is known, else in halves."""
+    if place is None:
+        middle = len(part) // 2
+        return [part[:middle], part[middle:]]
+    return [piece for piece in (part[:place], part[place : place + 1], part[place + 1 :]) if piece]

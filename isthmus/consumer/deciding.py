@@ -1,0 +1,152 @@
+"""What becomes of a change: the pure rules. No I/O, no clock.
+
+The order of the questions is part of the promise: settled? -> guard or ledger -> already parked? -> untranslated? ->
+key parked? -> try it. (The fence is asked before all of them, and only when a record arrives from the stream: see
+`fenced`.)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from isthmus.change import Change, Kind, Outcome, Verb
+
+
+class Guard(NamedTuple):
+    """What decides for an entity of kind `state`: the last version that took effect."""
+
+    version: str
+    txn: str
+    rowhash: str
+    deleted: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the store remembers about the keys and transaction IDs of one batch. It grows while the batch is decided."""
+
+    guards: dict[str, Guard] = field(default_factory=dict)
+    ledger: dict[str, str] = field(default_factory=dict)
+    """Row hash by transaction ID, for those of the batch that took effect (kind `event`)."""
+    settled: set[str] = field(default_factory=set)
+    parked: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Row hash by (key, transaction ID), for those of the batch that lie in the parking lot."""
+    newest_parked: dict[str, str] = field(default_factory=dict)
+    """The newest parked version by key: a key that stands here is parked."""
+    fences: dict[tuple[str, int], int] = field(default_factory=dict)
+    """The highest epoch whose marker passed, by source and lane."""
+
+
+class Decision(NamedTuple):
+    """`outcome` is None when the change shall be tried: it takes effect unless it turns out to be poison."""
+
+    outcome: Outcome | None
+    reason: str = ""
+    fresh: bool = True
+    """False for a change that is parked and lies in the lot already: nothing is to be written."""
+    alarm: bool = False
+    """The same transaction ID came with another row hash."""
+
+
+TRY = Decision(None)
+BEHIND = "behind"
+"""The reason of a change that is no poison itself, but waits behind a parked one of its key."""
+
+_STALE = Decision(Outcome.STALE)
+_DUPLICATE = Decision(Outcome.DUPLICATE)
+_DUPLICATE_OTHERWISE = Decision(Outcome.DUPLICATE, alarm=True)
+_PARKED_BEFORE = Decision(Outcome.PARKED, fresh=False)
+_PARKED_OTHERWISE = Decision(Outcome.PARKED, fresh=False, alarm=True)
+_BEHIND = Decision(Outcome.PARKED, BEHIND)
+
+
+def fenced(change: Change, fences: dict[tuple[str, int], int]) -> bool:
+    """Say whether a change follows, in its lane, the marker of a newer owner of its source.
+
+    The new owner started from the watermark and detects it again, so nothing is lost.
+    """
+    return change.epoch < fences.get((change.source, change.lane), 0)
+
+
+def raise_fence(marker: Change, fences: dict[tuple[str, int], int]) -> bool:
+    """Take an epoch marker in; say whether it raised the fence. An old marker that comes late lowers nothing."""
+    place = (marker.source, marker.lane)
+    if marker.epoch <= fences.get(place, 0):
+        return False
+    fences[place] = marker.epoch
+    return True
+
+
+def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
+    """Say what becomes of a change that passed the fence, from what is remembered.
+
+    `kind` is None for an entity type that nobody knows here: whatever is remembered counts then.
+    """
+    if change.id in memory.settled:
+        return _DUPLICATE
+    # The ledger is asked for every kind: a type that is gone from the settings took effect all the same.
+    known = _by_ledger(change, memory) or (None if kind is Kind.EVENT else _by_guard(change, memory))
+    if known is not None:
+        return known
+    rowhash = memory.parked.get((change.key, change.id))
+    if rowhash is not None:
+        return _PARKED_OTHERWISE if _differs(change, rowhash) else _PARKED_BEFORE
+    if change.verb is Verb.UNTRANSLATED:
+        return Decision(Outcome.PARKED, _untranslated_reason(change))
+    if kind is Kind.EVENT and change.key in memory.newest_parked:
+        return _BEHIND
+    return TRY
+
+
+def applied(change: Change, kind: Kind, memory: Memory) -> bool:
+    """Remember that a change took effect. Say whether it may free something parked: what is older, of kind `state`."""
+    if kind is Kind.EVENT:
+        memory.ledger[change.id] = change.rowhash
+        return False
+    memory.guards[change.key] = Guard(change.version, change.id, change.rowhash, change.verb is Verb.DELETE)
+    newest = memory.newest_parked.get(change.key)
+    if newest is None:
+        return False
+    # Only what is older goes: freeing something newer would lose it.
+    if newest < change.version:
+        del memory.newest_parked[change.key]
+    return True
+
+
+def parked(change: Change, memory: Memory) -> None:
+    """Remember that a change lies in the parking lot."""
+    memory.parked[change.key, change.id] = change.rowhash
+    memory.newest_parked[change.key] = max(change.version, memory.newest_parked.get(change.key, ""))
+
+
+def _by_ledger(change: Change, memory: Memory) -> Decision | None:
+    rowhash = memory.ledger.get(change.id)
+    if rowhash is None:
+        return None
+    return _DUPLICATE_OTHERWISE if _differs(change, rowhash) else _DUPLICATE
+
+
+def _by_guard(change: Change, memory: Memory) -> Decision | None:
+    guard = memory.guards.get(change.key)
+    if guard is None:
+        return None
+    if change.id == guard.txn:
+        return _DUPLICATE_OTHERWISE if _differs(change, guard.rowhash) else _DUPLICATE
+    return _STALE if change.version <= guard.version else None
+
+
+def _differs(change: Change, rowhash: str) -> bool:
+    return bool(change.rowhash and rowhash and change.rowhash != rowhash)
+
+
+def _untranslated_reason(change: Change) -> str:
+    reason = change.data.get("reason") if isinstance(change.data, dict) else None
+    return reason if isinstance(reason, str) and reason else "untranslated"
+
+
+def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count outcomes by name."""
+    totals: dict[str, int] = {}
+    for outcome in outcomes:
+        totals[outcome.value] = totals.get(outcome.value, 0) + 1
+    return totals

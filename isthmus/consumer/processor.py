@@ -1,0 +1,223 @@
+"""The shard processor: bytes in, outcomes out, checkpoint out.
+
+It never returns before every record is decided, and lets no change be skipped.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from isthmus.chance import Chance
+from isthmus.change import MAX_KEY_CHARACTERS, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
+from isthmus.clock import Clock, from_rfc3339
+from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.deciding import count
+from isthmus.consumer.feed import Record
+from isthmus.consumer.parking import event_bytes
+from isthmus.consumer.stores.port import Delivered, Refusal
+from isthmus.errors import Poison, Transient
+from isthmus.lifecycle import Stop, Stopped
+from isthmus.log import Away, get_logger
+from isthmus.metrics import Metrics
+from isthmus.payloads import Payloads
+from isthmus.retry import Backoff, keep_trying
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+_RECORD_KEY = f"{RAW_KEY_PREFIX}record/"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorSettings:
+    """How much is decided in one transaction, and what a record may be."""
+
+    batch_changes: int = 500
+    limits: Limits = DEFAULT_LIMITS
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class ShardProcessor:
+    """Decides the records of one shard, in their order."""
+
+    def __init__(
+        self,
+        shard: str,
+        applier: Applier,
+        *,
+        payloads: Payloads | None,
+        stop: Stop,
+        clock: Clock,
+        chance: Chance,
+        metrics: Metrics,
+        away: Away,
+        settings: ProcessorSettings,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
+        self._shard = shard
+        self._applier = applier
+        self._payloads = payloads
+        self._stop = stop
+        self._clock = clock
+        self._chance = chance
+        self._metrics = metrics
+        self._away = away
+        self._settings = settings
+        self._payloads_away = Away("payloads", log, clock)
+        # A payload goes into an event, and that into a bundle: it leaves two levels, or it could not be written again.
+        levels = min(settings.limits.max_depth, DEFAULT_LIMITS.max_depth) - 2
+        self._payload_limits = replace(settings.limits, max_depth=levels)
+        self._counts = dict(counts or {})
+        self._position: str | None = None
+
+    def process(self, records: Sequence[Record]) -> None:
+        """Decide every record. A record counts as done only when all of its changes are durable.
+
+        Raises `Stopped` when a stop is requested before the end: `position` says how far it came, the rest comes again.
+        Raises `Fatal`.
+        """
+        for group in self._groups(records):
+            if group.changes:
+                self._apply(group.changes)
+            self._position = group.last
+            self._metrics.records.labels(self._shard).inc(group.records)
+            if self._stop.requested() and group.last != records[-1].sequence:
+                raise Stopped
+
+    def position(self) -> str | None:
+        """Give the sequence number, as it came, of the last record of which everything is decided."""
+        return self._position
+
+    def counts(self) -> Mapping[str, int]:
+        """Give the outcomes of this shard since its beginning, by name."""
+        return self._counts
+
+    def _groups(self, records: Sequence[Record]) -> Iterator["_Group"]:
+        """Group whole records until a batch is full: a checkpoint can only lie between two records."""
+        changes: list[Delivered] = []
+        begun = 0
+        for index, record in enumerate(records):
+            changes.extend(self._deliver(record))
+            if len(changes) >= self._settings.batch_changes or index == len(records) - 1:
+                yield _Group(changes, record.sequence, index + 1 - begun)
+                changes, begun = [], index + 1
+
+    def _deliver(self, record: Record) -> Iterator[Delivered]:
+        single = record.data.lstrip(b" \t\r\n")[:1] != b"["
+        for index, item in enumerate(decode(record.data, self._settings.limits)):
+            place = (self._shard, record.sequence, record.arrival_ms)
+            if isinstance(item, Undecodable):
+                yield Delivered(self._undecodable(item, record, index), *place, item.data)
+            elif item.verb is Verb.MARKER:
+                # Changes of a source that no store can name are parked, so its marker has nothing to fence.
+                if _storable(item):
+                    yield Delivered(item, *place)
+            elif not (_storable(item) and _real(item)):
+                raw = record.data if single else event_bytes(item)
+                unnamed = Undecodable("bad-key", "empty, over-long, with a NUL, or kept for Isthmus", raw)
+                yield Delivered(self._undecodable(unnamed, record, index), *place, raw)
+            elif item.dataref and item.data is None:
+                yield self._redeem(Delivered(item, *place, record.data if single else None))
+            else:
+                yield Delivered(item, *place, record.data if single else None)
+
+    def _redeem(self, delivered: Delivered) -> Delivered:
+        """Fetch what a claim check stands for. A payload that is missing parks the change with that reason."""
+        payloads, change = self._payloads, delivered.change
+        if payloads is None:
+            return delivered._replace(
+                refused=Refusal(Poison("payload-missing", "The settings name no bucket of payloads."), "decode")
+            )
+        try:
+            content = self._keep_trying(partial(payloads.get, change.dataref), "payloads", self._payloads_away)
+            data = json_value(content, self._payload_limits)
+        except Poison as poison:
+            return delivered._replace(refused=Refusal(poison, "decode"))
+        except NotJson as error:
+            return delivered._replace(refused=Refusal(Poison(error.reason, error.message), "decode"))
+        # Parked, it shall hold the payload itself: what the claim check names may expire.
+        return delivered._replace(change=change._replace(data=data, dataref=""), raw=None)
+
+    def _undecodable(self, found: Undecodable, record: Record, index: int) -> Change:
+        """Give a place in the parking lot to bytes that name no entity: the same bytes come back to the same place.
+
+        The ID depends on the bytes too: a stream made anew may number its records from the start.
+        """
+        key = f"{_RECORD_KEY}{self._shard}/{record.sequence}/{index}"
+        return Change(
+            id=row_hash(key.encode() + b"/" + found.data),
+            source="",
+            entity="",
+            verb=Verb.UNTRANSLATED,
+            key=key,
+            version="0" * VERSION_DIGITS,
+            lane=-1,
+            epoch=0,
+            time="",
+            data={"reason": found.reason, "message": found.message},
+        )
+
+    def _apply(self, batch: Sequence[Delivered]) -> None:
+        outcomes = self._keep_trying(partial(self._timed, batch), "store", self._away)
+        now = self._clock.now_ms()
+        observe = self._metrics.freshness.observe
+        for delivered, outcome in zip(batch, outcomes, strict=True):
+            if outcome is Outcome.APPLIED and delivered.change.time:
+                # It is durable: no time of somebody else's may make a failure of it.
+                with suppress(ValueError, OverflowError):
+                    observe(max(0, now - from_rfc3339(delivered.change.time)) / 1000)
+        for name, number in count(outcome for outcome in outcomes if outcome is not None).items():
+            self._counts[name] = self._counts.get(name, 0) + number
+            self._metrics.outcomes.labels(self._shard, name).inc(number)
+        self._metrics.batch_changes.observe(len(batch))
+
+    def _timed(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        begun = self._clock.monotonic()
+        outcomes = self._applier.apply(batch)
+        self._metrics.batch_seconds.observe(self._clock.monotonic() - begun)
+        return outcomes
+
+    def _keep_trying(self, action: Callable[[], T], part: str, away: Away) -> T:
+        def failed(error: Transient, _attempt: int) -> None:
+            self._metrics.retries.labels(part, error.cause).inc()
+            away.failed(error.cause)
+
+        return keep_trying(
+            action,
+            stop=self._stop,
+            chance=self._chance,
+            backoff=self._settings.backoff,
+            on_failure=failed,
+            on_recovery=lambda _attempts: away.recovered(),
+        )
+
+
+class _Group(NamedTuple):
+    """Whole records that are decided in one transaction."""
+
+    changes: list[Delivered]
+    last: str
+    """The sequence number of the last one."""
+    records: int
+
+
+def _storable(change: Change) -> bool:
+    """Say whether every store can hold the names: all of them in an index, PostgreSQL without NUL."""
+    longest = max(len(change.key), len(change.id), len(change.source), len(change.entity))
+    names = f"{change.key}{change.id}{change.source}{change.entity}{change.time}{change.rowhash}"
+    return longest <= MAX_KEY_CHARACTERS and "\0" not in names
+
+
+def _real(change: Change) -> bool:
+    """Say whether the key may come over the stream.
+
+    A change that took effect under a key made here would make what cannot be decoded stale, and it would be lost.
+    """
+    key = change.key
+    if not key.startswith(RAW_KEY_PREFIX):
+        return key != ""
+    return change.verb is Verb.UNTRANSLATED and not key.startswith(_RECORD_KEY)

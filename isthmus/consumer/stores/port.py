@@ -1,0 +1,212 @@
+"""The port of a front-office store: where deciding and writing are one transaction.
+
+Every adapter passes `tests/contract/store_contract.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from isthmus.change import Change, Kind
+from isthmus.consumer.deciding import Guard, Memory
+from isthmus.errors import IsthmusError, Poison
+from isthmus.lifecycle import Stop
+from isthmus.pipeline import Handler, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class TableMapping:
+    """Where the entities of one type lie in the user's own tables."""
+
+    table: str
+    key_column: str = "key"
+    version_column: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Column by field of the contract, in the order in which they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Everything the consumer knows of one entity type."""
+
+    name: str
+    kind: Kind
+    mapping: TableMapping | None
+    """None where no table is written (kind `event` with handlers only)."""
+    validate: Callable[[Any], None] | None
+    """Raises `Poison` when the data does not keep the contract."""
+    handlers: Sequence[Handler] = ()
+    process: str = ""
+
+
+class Refusal(NamedTuple):
+    """Why a change can never be applied as it is, and at what stage that showed."""
+
+    poison: Poison
+    stage: str
+    """decode, translate, contract, store or handler; `order` for what waits behind another."""
+
+
+class Delivered(NamedTuple):
+    """A change with the place in the stream where it came from.
+
+    The change is as the codec reads it: no half of a surrogate pair, no NaN. Key, ID, source and entity hold no NUL.
+    """
+
+    change: Change
+    shard: str
+    sequence: str
+    arrived_ms: int
+    raw: bytes | None = None
+    """The event's own bytes, where they are at hand: always for what could not be decoded."""
+    refused: Refusal | None = None
+    """Where it is known before: a claim check whose payload is missing."""
+
+    @property
+    def decoded(self) -> bool:
+        """Say whether the bytes are a change. What could not be decoded has a key that was made here, and no source."""
+        return self.change.source != ""
+
+
+class Parking(NamedTuple):
+    """One row of the parking lot."""
+
+    delivered: Delivered
+    reason: str
+    """A short, constant word."""
+    message: str
+    """At most some hundred characters, without NUL."""
+    stage: str
+    event: bytes
+    """The whole event, or the undecoded bytes."""
+
+
+class Told(NamedTuple):
+    """One row of the history."""
+
+    delivered: Delivered
+    outcome: str
+
+
+@dataclass(slots=True)
+class Log:
+    """What one batch leaves behind, besides the business tables."""
+
+    decided_ms: int
+    keeps_history: bool = True
+    """False: `history` stays empty, and what is freed leaves no row there either."""
+    guards: dict[str, Guard] = field(default_factory=dict)
+    ledger: list[Delivered] = field(default_factory=list)
+    parked: dict[tuple[str, str], Parking] = field(default_factory=dict)
+    outbox: list[Parking] = field(default_factory=list)
+    freed: dict[str, str] = field(default_factory=dict)
+    """By key: the version below which everything parked is superseded."""
+    history: list[Told] = field(default_factory=list)
+    fences: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+class Pruned(NamedTuple):
+    """How many rows a pruning deleted."""
+
+    guards: int
+    ledger: int
+    settled: int
+    history: int
+
+
+class Undone(IsthmusError):  # noqa: N818 - a fact about the transaction
+    """The store undid the whole unit because of some change in it: a constraint that it asks only at the commit.
+
+    `poison` says why. Which change it was shows when they come in smaller units.
+    """
+
+    def __init__(self, poison: Poison) -> None:
+        super().__init__(poison.message)
+        self.poison = poison
+
+
+class Unit(Protocol):
+    """One transaction. The keys it loaded are locked until it ends.
+
+    Every method raises `TargetDown` or `Transient` when the store cannot go on (locked, full, away): then the whole
+    unit is rolled back and may be tried again; `Fatal` where no repeat helps. Only `write` and `transaction.execute`
+    raise `Poison`. Those two, and the end of the unit, raise `Undone` when the store could not refuse the change alone.
+    """
+
+    transaction: Transaction
+    """What effect handlers get. It maps errors in the same way, and runs nothing that would end the transaction.
+
+    Once it has raised anything but `Poison`, it raises that again and again, and so does the savepoint around it:
+    a handler that swallows an outage must not lead to a commit of half of its work, nor to a dead letter.
+    """
+
+    def load(self, changes: Sequence[Change]) -> Memory:
+        """Give what is remembered of the keys, transaction IDs and lanes of these changes."""
+        ...
+
+    def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Give the entities' rows, by key, as they are in this transaction. A key without a row is left out."""
+        ...
+
+    def write(self, entity: Entity, changes: Sequence[Change]) -> None:
+        """Upsert or delete the entities' rows. The keys are distinct.
+
+        Raises `Poison` when the store refuses a change for what it is: a constraint, a value that no column holds
+        exactly. What was written before it is then to be undone by a savepoint.
+        """
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Run a part so that an exception undoes the part alone."""
+        ...
+
+    def save(self, log: Log) -> None:
+        """Write everything else: guards, ledger, what is freed and parked, outbox, history, fences."""
+        ...
+
+
+class Session(Protocol):
+    """One connection, used by one shard processor at a time."""
+
+    def unit(self) -> AbstractContextManager[Unit]:
+        """Begin a transaction; commit it at the end, durably, or roll it back when an exception passes."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back. Safe to repeat."""
+        ...
+
+
+class Store(Protocol):
+    """A front-office store."""
+
+    def prepare(self, *, dry_run: bool = False) -> list[str]:
+        """Make our own tables where they are not there, up to this release's schema version.
+
+        Give the statements, run or not. Safe to repeat; all or nothing. Raises `Refused` for a newer release's tables.
+        """
+        ...
+
+    def check(self, entities: Sequence[Entity]) -> None:
+        """Compare mappings with the real tables. Changes nothing.
+
+        Raises `Missing` or `Refused`, naming table, column and the statement that mends it.
+        """
+        ...
+
+    def session(self) -> Session:
+        """Open a connection. Raises `TargetDown` when the store is not there."""
+        ...
+
+    def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
+        """Forget what was decided before these moments (milliseconds since 1970), while others go on deciding.
+
+        Memory is what decides: guards of deleted entities, ledger, settled IDs. Whoever calls this answers for it that
+        nothing so old can come again: not from the stream, a pause or the parking lot. Guards of living entities,
+        parking lot, outbox and fences are never touched.
+
+        Deletes at most `portion` rows in one transaction, so that nobody waits long for it. Ends early, between two
+        of them, when a stop is requested. Safe to repeat, also after an error.
+        """
+        ...

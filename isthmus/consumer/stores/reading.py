@@ -1,0 +1,89 @@
+"""The read-only port for commands: what lies in a front office, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from isthmus.consumer.deciding import Guard
+
+
+class ParkedReason(NamedTuple):
+    """How much is parked for one reason."""
+
+    reason: str
+    keys: int
+    changes: int
+
+
+class HistoryRow(NamedTuple):
+    """What became of one change that is not parked any more, or never was."""
+
+    key: str
+    version: str
+    txn: str
+    outcome: str
+    source: str
+    epoch: int
+    detected: str
+    """When the back office made it, or when it was detected: RFC 3339, as the change said."""
+    arrived_ms: int
+    """When it arrived in the stream; milliseconds since 1970, as the next one."""
+    decided_ms: int
+    shard: str
+    sequence: str
+
+
+class ParkedRow(NamedTuple):
+    """One change in the parking lot."""
+
+    key: str
+    version: str
+    txn: str
+    source: str
+    epoch: int
+    detected: str
+    arrived_ms: int
+    reason: str
+    message: str
+    stage: str
+    shard: str
+    sequence: str
+    attempts: int
+    first_at_ms: int
+    last_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything that the front office knows of one entity. Rows are in the order of their versions."""
+
+    key: str
+    guard: Guard | None
+    history: Sequence[HistoryRow]
+    parked: Sequence[ParkedRow]
+    took_effect_ms: int | None = None
+    """When the transaction ID that was asked for took effect, by the ledger (kind `event`)."""
+
+
+class StoreReader(Protocol):
+    """Reads a front office while others decide in it, and changes nothing.
+
+    Each answer is of one moment. Methods raise `TargetDown` or `Transient` when the store is away, `Missing` where our
+    own tables are not there; all are safe to repeat.
+    """
+
+    def counts(self) -> Mapping[str, int]:
+        """Give numbers of rows by name.
+
+        `guards` and of them `deleted`, `ledger`, `settled`, `outbox`, `parked_keys`, `parked_changes`, and the history
+        by outcome: `history_applied` and so on.
+        """
+        ...
+
+    def parked_by_reason(self) -> list[ParkedReason]:
+        """Give what is parked, the most changes first. A key may be parked for several reasons."""
+        ...
+
+    def trace(self, key_or_txn: str) -> Trace | None:
+        """Explain the entity of a key, or of a transaction ID; None where neither is known."""
+        ...

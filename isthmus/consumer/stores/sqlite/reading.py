@@ -1,0 +1,87 @@
+"""Reads a SQLite front office beside whoever decides in it."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
+from isthmus.consumer.stores.sqlite.connection import reading
+from isthmus.consumer.stores.sqlite.errors import WrongStatement
+from isthmus.errors import Missing
+
+_COUNTS = """SELECT 'guards', count(*) FROM isthmus_guard
+    UNION ALL SELECT 'deleted', count(*) FROM isthmus_guard WHERE deleted = 1
+    UNION ALL SELECT 'ledger', count(*) FROM isthmus_ledger
+    UNION ALL SELECT 'settled', count(*) FROM isthmus_settled
+    UNION ALL SELECT 'outbox', count(*) FROM isthmus_outbox
+    UNION ALL SELECT 'parked_keys', count(DISTINCT key) FROM isthmus_parked
+    UNION ALL SELECT 'parked_changes', count(*) FROM isthmus_parked
+    UNION ALL SELECT 'history_' || outcome, count(*) FROM isthmus_history GROUP BY outcome"""
+_BY_REASON = """SELECT reason, count(DISTINCT key), count(*) FROM isthmus_parked
+    GROUP BY reason ORDER BY count(*) DESC, reason"""
+_KNOWN = """SELECT :name WHERE EXISTS (SELECT 1 FROM isthmus_guard WHERE key = :name)
+    OR EXISTS (SELECT 1 FROM isthmus_parked WHERE key = :name)
+    OR EXISTS (SELECT 1 FROM isthmus_history WHERE key = :name)"""
+# The last two have no index on the ID; a person asks rarely.
+_KEY_OF_TXN = tuple(
+    f"SELECT key FROM isthmus_{table} WHERE txn = :name LIMIT 1"  # noqa: S608 - constants only
+    for table in ("history", "ledger", "parked", "guard")
+)
+_GUARD = "SELECT version, txn, rowhash, deleted FROM isthmus_guard WHERE key = ?"
+_LEDGER = "SELECT decided FROM isthmus_ledger WHERE txn = ?"
+_HISTORY = """SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
+    FROM isthmus_history WHERE key = ? ORDER BY version, txn"""
+_PARKED = """SELECT key, version, txn, source, epoch, detected, arrived, reason, message, stage, shard, sequence,
+    attempts, first_at, last_at FROM isthmus_parked WHERE key = ? ORDER BY version, place"""
+
+
+class SqliteReader:
+    """The reading side of a front office in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def counts(self) -> Mapping[str, int]:
+        """Give numbers of rows by name."""
+        with self._moment() as connection:
+            return dict(connection.execute(_COUNTS))
+
+    def parked_by_reason(self) -> list[ParkedReason]:
+        """Give what is parked, the most changes first."""
+        with self._moment() as connection:
+            return [ParkedReason(*row) for row in connection.execute(_BY_REASON)]
+
+    def trace(self, key_or_txn: str) -> Trace | None:
+        """Explain the entity of a key, or of a transaction ID."""
+        with self._moment() as connection:
+            for statement in (_KNOWN, *_KEY_OF_TXN):
+                found = connection.execute(statement, {"name": key_or_txn}).fetchone()
+                if found is not None:
+                    return _trace(connection, found[0], key_or_txn)
+        return None
+
+    @contextmanager
+    def _moment(self) -> Iterator[sqlite3.Connection]:
+        """Read in one transaction: what is decided meanwhile is not seen by half."""
+        if not self._path.exists():
+            raise Missing(f"There is no front office at {self._path}.", hint="Run `isthmus setup`.")
+        try:
+            with reading(self._path) as connection:
+                connection.execute("BEGIN")
+                yield connection
+        except WrongStatement as error:
+            raise Missing(f"{self._path} has not all of our own tables.", hint="Run `isthmus setup`.") from error
+
+
+def _trace(connection: sqlite3.Connection, key: str, txn: str) -> Trace:
+    guard = connection.execute(_GUARD, (key,)).fetchone()
+    ledger = connection.execute(_LEDGER, (txn,)).fetchone()
+    return Trace(
+        key=key,
+        guard=Guard(guard[0], guard[1], guard[2], bool(guard[3])) if guard is not None else None,
+        history=[HistoryRow(*row) for row in connection.execute(_HISTORY, (key,))],
+        parked=[ParkedRow(*row) for row in connection.execute(_PARKED, (key,))],
+        took_effect_ms=ledger[0] if ledger is not None else None,
+    )

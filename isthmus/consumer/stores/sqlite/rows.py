@@ -1,0 +1,195 @@
+"""How an entity becomes a row of the user's table, and the statements for it."""
+
+import math
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from isthmus.change import Change
+from isthmus.codec import json_bytes
+from isthmus.consumer.stores.port import TableMapping
+from isthmus.errors import Poison
+
+_LARGEST = 2**63 - 1
+"""SQLite's INTEGER has 64 bits (sqlite.org, "Datatypes In SQLite")."""
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+_LOOKS_LIKE_A_NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+"""What a numeric column turns into a number (sqlite.org, "Datatypes In SQLite", type affinity)."""
+
+
+class Affinity(Enum):
+    """What a column does with a value (sqlite.org, "Datatypes In SQLite", 3.1, in the order of its rules)."""
+
+    TEXT = "text"
+    """Numbers become text; a REAL would keep 15 digits only."""
+    AS_IT_IS = "as-it-is"
+    WHOLE = "whole"
+    """Text that looks like a number becomes one; whole numbers keep 64 bits."""
+    REAL = "real"
+    """The same, and every number becomes a double."""
+
+
+def affinity_of(declared: str, *, strict: bool) -> Affinity:
+    """Give the affinity of a column by its declared type, in a table that is STRICT or not."""
+    name = declared.upper()
+    if "INT" in name:
+        return Affinity.WHOLE
+    if "CHAR" in name or "CLOB" in name or "TEXT" in name:
+        return Affinity.TEXT
+    if not name or "BLOB" in name or (strict and name == "ANY"):
+        return Affinity.AS_IT_IS
+    return Affinity.REAL if "REAL" in name or "FLOA" in name or "DOUB" in name else Affinity.WHOLE
+
+
+def affinities(connection: sqlite3.Connection, table: str) -> dict[str, Affinity]:
+    """Give the affinity of each column of a table, by its name in small letters; nothing where there is no table."""
+    strict = any(
+        strict for (strict,) in connection.execute("SELECT strict FROM pragma_table_list WHERE name = ?", (table,))
+    )
+    columns = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+    return {folded(name): affinity_of(declared, strict=strict) for _, name, declared, _, _, _ in columns}
+
+
+def quoted(name: str) -> str:
+    """Give an identifier that cannot leave its quotes."""
+    if "\0" in name:
+        raise ValueError("an identifier with a NUL")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def folded(name: str) -> str:
+    """Give a name as SQLite compares it: without regard to the case of ASCII letters."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
+class EntityStatements:
+    """The statements for one entity type, made once for a connection.
+
+    `columns` says what each column of the real table does with a value.
+    """
+
+    def __init__(self, mapping: TableMapping, columns: Mapping[str, Affinity]) -> None:
+        self._fields = tuple(
+            (name, _HOLD[columns.get(folded(column), Affinity.TEXT)]) for name, column in mapping.columns.items()
+        )
+        self._versioned = mapping.version_column is not None
+        table, key = quoted(mapping.table), quoted(mapping.key_column)
+        names = [quoted(column) for column in (mapping.key_column, *mapping.columns.values())]
+        if mapping.version_column is not None:
+            names.append(quoted(mapping.version_column))
+        changed = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+        marks = ", ".join("?" * len(names))
+        self.upsert = (
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) "  # noqa: S608 - every name went through `quoted`
+            f"ON CONFLICT ({key}) DO {'UPDATE SET ' + changed if changed else 'NOTHING'}"
+        )
+        self.delete = f"DELETE FROM {table} WHERE {key} = ?"  # noqa: S608 - same
+        self.select = f"SELECT j.value, t.* FROM json_each(?) j CROSS JOIN {table} t ON t.{key} = j.value"  # noqa: S608 - same
+
+    def values(self, change: Change) -> list[Any]:
+        """Give a row's values in the order of the upsert.
+
+        Raises `Poison` for what its column would not hold exactly.
+        """
+        data = change.data
+        if not isinstance(data, Mapping):
+            raise Poison("contract", "the data is no object")
+        try:
+            row = [hold(data[name]) for name, hold in self._fields]
+        except KeyError as error:
+            raise Poison("contract", f"no field {error.args[0]!r}") from error
+        row.insert(0, change.key)
+        if self._versioned:
+            row.append(change.version)
+        return row
+
+
+def _as_text(value: Any) -> Any:
+    if value.__class__ is str or value is None:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Its own text: SQLite would round a REAL to 15 digits here.
+        return repr(_finite(value))
+    return _plain(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    if value.__class__ is str or value is None:
+        return value
+    if isinstance(value, int):
+        if not _fits(value):
+            raise Poison("value", "an integer beyond 64 bits")
+        return value
+    return _finite(value) if isinstance(value, float) else _plain(value)
+
+
+def _as_whole(value: Any) -> Any:
+    number = _number(value)
+    if isinstance(number, int | Decimal) and _fits(number) and number == int(number):
+        return int(number)
+    return _as_double(number)
+
+
+def _as_real(value: Any) -> Any:
+    return _as_double(_number(value))
+
+
+def _as_double(number: Any) -> Any:
+    """Give a number that a double holds, compared as numbers: 1.10 is 1.1, and -0 is 0. What is no number stays."""
+    if not isinstance(number, int | float | Decimal):
+        return _plain(number)
+    try:
+        held = float(number)
+    except OverflowError:
+        held = math.inf
+    exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+    if not math.isfinite(held) or Decimal(repr(held)) != exact:
+        raise Poison("value", "a number that its column would round")
+    return held
+
+
+def _number(value: Any) -> Any:
+    """Give what a numeric column sees in a value."""
+    if not isinstance(value, str) or _LOOKS_LIKE_A_NUMBER.fullmatch(value) is None:
+        return value
+    if _NUMBER.fullmatch(value) is None:
+        raise Poison("value", "a text that its numeric column would turn into a number")
+    return Decimal(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str | bytes) or value is None:
+        return value
+    if isinstance(value, Decimal):
+        # As text: a REAL would round it.
+        return str(value)
+    if isinstance(value, dict | list | tuple):
+        try:
+            return json_bytes(value).decode()
+        except ValueError as error:
+            raise Poison("value", "a value that JSON does not hold exactly") from error
+    raise Poison("value", f"a value of type {type(value).__name__}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Poison("value", "no finite number")
+    return value
+
+
+def _fits(value: int | Decimal) -> bool:
+    return -_LARGEST - 1 <= value <= _LARGEST
+
+
+_HOLD: Mapping[Affinity, Callable[[Any], Any]] = {
+    Affinity.TEXT: _as_text,
+    Affinity.AS_IT_IS: _as_it_is,
+    Affinity.WHOLE: _as_whole,
+    Affinity.REAL: _as_real,
+}

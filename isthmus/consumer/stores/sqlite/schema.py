@@ -1,0 +1,45 @@
+"""Our own tables in a SQLite front office. The user's tables stay the user's."""
+
+SCHEMA_VERSION = 1
+
+STATEMENTS = (
+    "CREATE TABLE IF NOT EXISTS isthmus_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    # kind `state`: decides. A deleted entity's row stays as long as the delete memory, or a late update would bring it
+    # back.
+    """CREATE TABLE IF NOT EXISTS isthmus_guard (
+        key TEXT PRIMARY KEY, version TEXT NOT NULL, txn TEXT NOT NULL, rowhash TEXT NOT NULL,
+        deleted INTEGER NOT NULL, decided INTEGER NOT NULL) WITHOUT ROWID""",
+    # kind `event`: decides.
+    """CREATE TABLE IF NOT EXISTS isthmus_ledger (
+        txn TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT NOT NULL, rowhash TEXT NOT NULL,
+        decided INTEGER NOT NULL) WITHOUT ROWID""",
+    # What an operator discarded or edited, as long as the delete memory.
+    "CREATE TABLE IF NOT EXISTS isthmus_settled (txn TEXT PRIMARY KEY, decided INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS isthmus_parked (
+        place INTEGER PRIMARY KEY, key TEXT NOT NULL, txn TEXT NOT NULL, version TEXT NOT NULL, rowhash TEXT NOT NULL,
+        source TEXT NOT NULL, entity TEXT NOT NULL, epoch INTEGER NOT NULL, detected TEXT NOT NULL,
+        arrived INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, stage TEXT NOT NULL,
+        event BLOB NOT NULL, decodable INTEGER NOT NULL, shard TEXT NOT NULL, sequence TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 1, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, UNIQUE (key, txn))""",
+    "CREATE INDEX IF NOT EXISTS isthmus_parked_order ON isthmus_parked (key, version)",
+    "CREATE INDEX IF NOT EXISTS isthmus_parked_reason ON isthmus_parked (reason, key)",
+    # The copy for the dead-letter queue, written with the parking.
+    """CREATE TABLE IF NOT EXISTS isthmus_outbox (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, txn TEXT NOT NULL, source TEXT NOT NULL,
+        reason TEXT NOT NULL, shard TEXT NOT NULL, sequence TEXT NOT NULL, event BLOB NOT NULL,
+        written INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS isthmus_fence (
+        source TEXT NOT NULL, lane INTEGER NOT NULL, epoch INTEGER NOT NULL,
+        PRIMARY KEY (source, lane)) WITHOUT ROWID""",
+    # For `isthmus trace`; no safety rests on it.
+    """CREATE TABLE IF NOT EXISTS isthmus_history (
+        key TEXT NOT NULL, version TEXT NOT NULL, txn TEXT NOT NULL, outcome TEXT NOT NULL, source TEXT NOT NULL,
+        epoch INTEGER NOT NULL, detected TEXT NOT NULL, arrived INTEGER NOT NULL, decided INTEGER NOT NULL,
+        shard TEXT NOT NULL, sequence TEXT NOT NULL, PRIMARY KEY (key, version, txn)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS isthmus_history_txn ON isthmus_history (txn)",
+    f"INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('schema_version', '{SCHEMA_VERSION}')",  # noqa: S608 - a number
+)
+
+TABLES = tuple(
+    f"isthmus_{name}" for name in ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history")
+)

@@ -1,0 +1,116 @@
+"""The SQLite store: one file, write-ahead log, every commit on disk before it returns."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from isthmus.consumer.stores.port import Entity, Pruned
+from isthmus.consumer.stores.sqlite import schema
+from isthmus.consumer.stores.sqlite.checks import check_mapping, refuse_newer
+from isthmus.consumer.stores.sqlite.connection import reading, writing
+from isthmus.consumer.stores.sqlite.errors import translated
+from isthmus.consumer.stores.sqlite.pruning import Pruning
+from isthmus.consumer.stores.sqlite.rows import EntityStatements, affinities
+from isthmus.consumer.stores.sqlite.unit import SqliteUnit
+from isthmus.errors import Missing
+from isthmus.lifecycle import Stop
+
+
+class SqliteStore:
+    """A front office in one SQLite file."""
+
+    def __init__(self, path: Path, entities: Sequence[Entity]) -> None:
+        self._path = path
+        self._mappings = {entity.name: entity.mapping for entity in entities if entity.mapping is not None}
+        # SQLite has one writer. Shards of this process queue here instead of polling for the file's lock.
+        self._writer = threading.Lock()
+
+    def prepare(self, *, dry_run: bool = False) -> list[str]:
+        """Make our own tables; give the statements."""
+        if not dry_run:
+            with closing(writing(self._path, create=True)) as connection, transaction(connection):
+                refuse_newer(connection, self._path)
+                with translated():
+                    for statement in schema.STATEMENTS:
+                        connection.execute(statement)
+        return [*schema.STATEMENTS]
+
+    def check(self, entities: Sequence[Entity]) -> None:
+        """Compare with what is really in the file."""
+        if not self._path.exists():
+            hint = "Run `isthmus setup`, and make your own tables."
+            raise Missing(f"There is no front office at {self._path}.", hint=hint)
+        with reading(self._path) as connection:
+            refuse_newer(connection, self._path)
+            for table in schema.TABLES:
+                if not affinities(connection, table):
+                    raise Missing(f"{self._path} has no table {table!r} of ours.", hint="Run `isthmus setup`.")
+            for entity in entities:
+                if entity.mapping is not None:
+                    check_mapping(connection, entity.name, entity.mapping)
+
+    def session(self) -> "SqliteSession":
+        """Open a connection."""
+        connection = writing(self._path)
+        try:
+            with translated():
+                statements = {
+                    name: EntityStatements(mapping, affinities(connection, mapping.table))
+                    for name, mapping in self._mappings.items()
+                }
+        except BaseException:
+            connection.close()
+            raise
+        return SqliteSession(connection, self._writer, statements)
+
+    def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
+        """Forget what is old, a portion in a transaction."""
+        with closing(writing(self._path)) as connection:
+
+            @contextmanager
+            def turn() -> Iterator[None]:
+                with self._writer, transaction(connection):
+                    yield
+
+            pruning = Pruning(connection, turn, stop, portion)
+            return pruning.run(memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
+
+
+class SqliteSession:
+    """One connection."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, writer: threading.Lock, statements: Mapping[str, EntityStatements]
+    ) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._statements = statements
+
+    @contextmanager
+    def unit(self) -> Iterator[SqliteUnit]:
+        """One transaction, durable when it returns."""
+        unit = SqliteUnit(self._connection, self._statements)
+        with self._writer, transaction(self._connection, unit):
+            yield unit
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, unit: SqliteUnit | None = None) -> Iterator[None]:
+    """Take the writer's place; commit at the end, or undo everything when an exception passes."""
+    with translated():
+        connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        (unit or SqliteUnit(connection, {})).commit()
+    except BaseException:
+        # The error that led here is the one to tell; a rollback that fails too adds nothing.
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,133 @@
+"""One transaction on SQLite: what the pure rules decided becomes a handful of statements for many rows."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from isthmus.change import Change, Outcome, Verb
+from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.port import Entity, Log, Undone
+from isthmus.consumer.stores.sqlite import statements as sql
+from isthmus.consumer.stores.sqlite.errors import translated
+from isthmus.consumer.stores.sqlite.rows import EntityStatements
+from isthmus.consumer.stores.sqlite.transaction import SqliteTransaction, refusing
+from isthmus.errors import Fatal, Poison
+
+
+class SqliteUnit:
+    """One transaction.
+
+    `BEGIN IMMEDIATE` took the writer's place, so nothing that it loads can change before it commits.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, entities: Mapping[str, EntityStatements]) -> None:
+        self._connection = connection
+        self._entities = entities
+        self.transaction = SqliteTransaction(connection)
+
+    def load(self, changes: Sequence[Change]) -> Memory:
+        """Give what is remembered of these changes."""
+        keys = _json(list({change.key for change in changes}))
+        txns = _json(list({change.id for change in changes}))
+        run = self._connection.execute
+        memory = Memory()
+        with translated():
+            memory.fences = {(source, lane): epoch for source, lane, epoch in run(sql.FENCES)}
+            for key, version, txn, rowhash, deleted in run(sql.GUARDS, (keys,)):
+                memory.guards[key] = Guard(version, txn, rowhash, bool(deleted))
+            # What is parked or settled is rare, and many stores have no events: so what is empty is not searched.
+            any_event, any_parked, any_settled = run(sql.ANYTHING).fetchone()
+            if any_event:
+                memory.ledger = dict(run(sql.LEDGER, (txns,)))
+            if any_settled:
+                memory.settled = {txn for (txn,) in run(sql.SETTLED, (txns,))}
+            if any_parked:
+                memory.newest_parked = dict(run(sql.NEWEST_PARKED, (keys,)))
+            if memory.newest_parked:
+                places = [(change.key, change.id) for change in changes if change.key in memory.newest_parked]
+                for key, txn, rowhash in run(sql.PARKED, (_json(places),)):
+                    memory.parked[key, txn] = rowhash
+        return memory
+
+    def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Give the entities' rows by key."""
+        with translated():
+            cursor = self._connection.execute(self._entities[entity.name].select, (_json(keys),))
+            names = [column[0] for column in cursor.description[1:]]
+            return {row[0]: dict(zip(names, row[1:], strict=True)) for row in cursor}
+
+    def write(self, entity: Entity, changes: Sequence[Change]) -> None:
+        """Upsert or delete the entities' rows."""
+        statements = self._entities[entity.name]
+        many = self._connection.executemany
+        # In their order: a delete may make room for what a constraint would refuse, or take along what comes after it.
+        for deletes, run in groupby(changes, lambda change: change.verb is Verb.DELETE):
+            with refusing(self._connection):
+                if deletes:
+                    many(statements.delete, [(change.key,) for change in run])
+                else:
+                    many(statements.upsert, [statements.values(change) for change in run])
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Run a part so that an exception undoes the part alone."""
+        run = self._connection.execute
+        with translated():
+            run("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            # An error such as a full disk has undone everything already; then there is no savepoint to return to.
+            if self._connection.in_transaction:
+                with translated():
+                    run("ROLLBACK TO part")
+                    run("RELEASE part")
+            self.transaction.raise_failure()
+            raise
+        self.transaction.raise_failure()
+        with translated():
+            run("RELEASE part")
+
+    def save(self, log: Log) -> None:
+        """Write guards, ledger, parking lot, outbox, history and fences."""
+        try:
+            with translated():
+                self._save(log)
+        except Poison as poison:
+            raise Fatal(f"The front office's own tables refuse a row: {poison.message}.") from poison
+
+    def commit(self) -> None:
+        """End the transaction, durably."""
+        self.transaction.raise_failure()
+        try:
+            with translated():
+                self._connection.execute("COMMIT")
+        except Poison as poison:
+            raise Undone(poison) from poison
+
+    def _save(self, log: Log) -> None:
+        run, many, now = self._connection.execute, self._connection.executemany, log.decided_ms
+        if log.guards:
+            many(sql.SAVE_GUARD, [(key, *guard, now) for key, guard in log.guards.items()])
+        if log.ledger:
+            many(sql.SAVE_LEDGER, [sql.ledger_row(delivered, now) for delivered in log.ledger])
+        for key, version in log.freed.items():
+            if log.keeps_history:
+                run(sql.FREE_TO_HISTORY, (Outcome.SUPERSEDED.value, now, key, version))
+            run(sql.FREE, (key, version))
+        if log.parked:
+            many(sql.SAVE_PARKED, [sql.parked_row(parking, now) for parking in log.parked.values()])
+        if log.outbox:
+            many(sql.SAVE_OUTBOX, [sql.outbox_row(parking, now) for parking in log.outbox])
+        if log.fences:
+            many(sql.SAVE_FENCE, [(source, lane, epoch) for (source, lane), epoch in log.fences.items()])
+        if log.history:
+            many(sql.SAVE_HISTORY, [sql.history_row(told, now) for told in log.history])
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

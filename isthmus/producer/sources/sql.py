@@ -1,0 +1,292 @@
+"""A table (or view) of any SQL database as a source, read by a cursor column that is taken in commit order.
+
+Each page is *one statement*: the rows after the watermark, ordered by cursor and key columns (keyset paging), and
+beside them the highest cursor as a scalar subquery. A statement reads from one snapshot on PostgreSQL, MySQL
+(InnoDB), Oracle and SQLite at their default isolation. SQL Server reads from one snapshot only at isolation
+`SNAPSHOT`, which is asked for (the database must allow it). Databases that only lock give no snapshot: there the
+bound may be newer than the rows, which the order of the cursor makes harmless, for what was committed meanwhile has a
+higher cursor than all rows of the page.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    TableClause,
+    and_,
+    bindparam,
+    case,
+    column,
+    exists,
+    false,
+    func,
+    inspect,
+    literal_column,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
+
+from isthmus.change import POSITION_DIGITS
+from isthmus.clock import Clock
+from isthmus.errors import Fatal, Missing, Refused
+from isthmus.lifecycle import Stop, Stopped
+from isthmus.producer.pacing import Bucket
+from isthmus.producer.sources.port import Page, SourceRow
+from isthmus.producer.sources.sql_engine import meaning, read_only_engine
+from isthmus.producer.sources.watermarks import key_text, key_values
+
+_MOST = 10**POSITION_DIGITS
+_LOOK = "Look at the source's table and columns in the settings."
+_QUERIES_AT_ONCE = 5
+"""How much of the query budget may be used at once after a rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlTable:
+    """What is read.
+
+    `cursor` is a whole number, unique per change, taken in commit order. `keys` are the columns of the primary key.
+    `columns` are the others that are wanted; None: all. Cursor and keys are always read. Names are exact.
+    """
+
+    name: str
+    cursor: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...] | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The statements for one table as it was found."""
+
+    table: TableClause
+    names: tuple[str, ...]
+    nullable: frozenset[str]
+
+
+class SqlSource:
+    """A table of a SQL database. Passes the contract of `Source`.
+
+    `start` is where a source without a watermark begins: `beginning`, `now`, or after a cursor value.
+    `queries_per_minute` bounds the statements sent (None: no bound), `timeout` in seconds how long one may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        what: SqlTable,
+        *,
+        stop: Stop,
+        clock: Clock,
+        start: Literal["beginning", "now"] | int = "beginning",
+        queries_per_minute: float | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        """Connect to nothing yet. Raises Fatal for an address that is none, ValueError for a table without keys."""
+        if not what.keys:
+            raise ValueError(f"table {what.name} needs at least one key column")
+        self._engine = read_only_engine(url, timeout)
+        self._what = what
+        self._stop = stop
+        self._clock = clock
+        self._start = start
+        self._budget = (
+            None
+            if queries_per_minute is None
+            else Bucket(queries_per_minute / 60, min(queries_per_minute, _QUERIES_AT_ONCE) - 1)
+        )
+        self._shape: _Shape | None = None
+        self._pages: dict[tuple[bool, ...] | None, Select[Any]] = {}
+
+    def start(self) -> str | None:
+        """Give the watermark to begin at. Raises as `read` does."""
+        if self._start == "beginning":
+            return None
+        if self._start == "now":
+            with self._reading() as (connection, shape):
+                bound = self._bound(connection, shape)
+            return None if bound is None else key_text([bound])
+        return key_text([self._start])
+
+    def read(self, after: str | None, limit: int) -> Page:
+        """Give the rows after a watermark, at most `limit`, with the bound of the same snapshot.
+
+        Raises `TargetDown` or `Transient` when the database is away, locked or slow; `Missing` where table or column
+        is not there; `Refused` for a watermark of another kind; `Fatal` for a cursor that is no whole number;
+        `Stopped` when a stop is requested while the budget is used up.
+        """
+        position = None if after is None else self._position(after)
+        with self._reading() as (connection, shape):
+            statement, values = self._page(shape, position)
+            found = connection.execute(statement, {**values, "isthmus_limit": limit}).fetchall()
+            if found:
+                bound = self._checked_bound(found[0][-2], found[0][-1])
+            else:
+                # Nothing lies behind the watermark in the snapshot of the page. What this second statement sees
+                # behind it is newer than that snapshot, so it is left out.
+                bound = self._bound(connection, shape)
+                if bound is not None and position is not None:
+                    bound = min(bound, position[0])
+                elif position is None:
+                    bound = None
+        return Page(self._rows(shape, found), bound, more=len(found) >= limit)
+
+    def close(self) -> None:
+        """Give connections back. Safe to repeat."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[Connection, _Shape]]:
+        self._spend()
+        try:
+            with self._engine.connect() as connection:
+                if self._shape is None:
+                    self._shape = self._look(connection)
+                yield connection, self._shape
+        except DBAPIError as error:
+            # The table may have changed: looking at it again names a column that is gone.
+            self._shape = None
+            self._engine.dispose()
+            raise meaning(error, self._what.name) from error
+
+    def _spend(self) -> None:
+        if self._budget is None:
+            return
+        while not self._budget.is_open(now := self._clock.monotonic()):
+            if self._stop.wait(self._budget.opens_at() - now):
+                raise Stopped
+        self._budget.spend(1, self._clock.monotonic())
+
+    def _look(self, connection: Connection) -> _Shape:
+        what = self._what
+        try:
+            found = {each["name"]: each for each in inspect(connection).get_columns(what.name, schema=what.schema)}
+        except NoSuchTableError:
+            raise Missing(f"The back office has no table {what.name}.", hint=_LOOK) from None
+        needed = dict.fromkeys((what.cursor, *what.keys))
+        names = tuple(needed | dict.fromkeys(found if what.columns is None else what.columns))
+        if absent := [name for name in names if name not in found]:
+            raise Missing(f"The table {what.name} has no column {', '.join(absent)}.", hint=_LOOK)
+        self._pages.clear()
+        # Columns without a type: a value comes as the driver gives it, so one odd value cannot spoil a whole page.
+        clause = table(what.name, *(column(name) for name in names), schema=what.schema)
+        return _Shape(clause, names, frozenset(name for name in needed if found[name]["nullable"]))
+
+    def _page(self, shape: _Shape, position: list[Any] | None) -> tuple[Select[Any], dict[str, Any]]:
+        form = None if position is None else tuple(value is None for value in position)
+        statement = self._pages.get(form)
+        if statement is None:
+            statement = self._pages[form] = self._build(shape, form)
+        values = {} if position is None else {f"isthmus_{place}": value for place, value in enumerate(position)}
+        return statement, values
+
+    def _build(self, shape: _Shape, form: tuple[bool, ...] | None) -> Select[Any]:
+        columns = shape.table.c
+        cursor = columns[self._what.cursor]
+        keys = [columns[name] for name in self._what.keys]
+        order: list[ColumnElement[Any]] = [cursor]
+        for key in keys:
+            if key.name in shape.nullable:
+                order.append(case((key.is_(None), 1), else_=0))
+            order.append(key)
+        statement = (
+            select(*(columns[name] for name in shape.names), *self._bound_columns(shape))
+            .order_by(*order)
+            .limit(bindparam("isthmus_limit"))
+        )
+        if form is None:
+            return statement
+        first: ColumnElement[Any] = bindparam("isthmus_0")
+        if len(form) == 1:
+            return statement.where(cursor > first)
+        # `cursor >= x AND (...)`, and not `cursor > x OR ...`: this way an index on the cursor gives both the start
+        # and the order of the page, on every database.
+        return statement.where(cursor >= first, or_(cursor > first, self._behind(shape, keys, form)))
+
+    def _behind(self, shape: _Shape, keys: Sequence[ColumnElement[Any]], form: tuple[bool, ...]) -> ColumnElement[bool]:
+        """Give the condition that the key lies behind that of the watermark. NULL comes last in the order."""
+        ways: list[ColumnElement[bool]] = []
+        same: list[ColumnElement[bool]] = []
+        for place, (name, key) in enumerate(zip(self._what.keys, keys, strict=True), start=1):
+            value: ColumnElement[Any] = bindparam(f"isthmus_{place}")
+            if form[place]:
+                same.append(key.is_(None))
+                continue
+            further = or_(key > value, key.is_(None)) if name in shape.nullable else key > value
+            ways.append(and_(*same, further))
+            same.append(key == value)
+        return or_(*ways) if ways else false()
+
+    def _bound_columns(self, shape: _Shape) -> list[ColumnElement[Any]]:
+        """Give the highest cursor, and 1 where a row has no cursor: such a row would never be seen."""
+        cursor = shape.table.c[self._what.cursor]
+        other = shape.table.alias("isthmus_all")
+        highest = select(func.max(other.c[self._what.cursor])).scalar_subquery().label("isthmus_bound")
+        if cursor.name not in shape.nullable:
+            return [highest, literal_column("0").label("isthmus_lost")]
+        lost = exists().where(other.c[self._what.cursor].is_(None))
+        return [highest, case((lost, 1), else_=0).label("isthmus_lost")]
+
+    def _bound(self, connection: Connection, shape: _Shape) -> int | None:
+        found = connection.execute(select(*self._bound_columns(shape))).one()
+        return self._checked_bound(found[0], found[1])
+
+    def _checked_bound(self, highest: object, lost: object) -> int | None:
+        if lost:
+            raise self._wrong_cursor("is NULL")
+        return None if highest is None else self._cursor(highest)
+
+    def _cursor(self, value: object) -> int:
+        if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+            value = int(value)
+        if type(value) is not int:
+            raise self._wrong_cursor(f"holds a {type(value).__name__}")
+        if not 0 <= value < _MOST:
+            raise self._wrong_cursor("is negative or too long")
+        return value
+
+    def _wrong_cursor(self, how: str) -> Fatal:
+        what = self._what
+        return Fatal(
+            f"The cursor column {what.cursor} of {what.name} {how} in some row: it must be a whole number, 0 or more, "
+            f"of at most {POSITION_DIGITS} digits, in every row."
+        )
+
+    def _rows(self, shape: _Shape, found: Sequence[Row[Any]]) -> list[SourceRow]:
+        what = self._what
+        names = shape.names
+        cursor_at = names.index(what.cursor)
+        places = [names.index(name) for name in what.keys]
+        key_of = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+        rows = []
+        for row in found:
+            position = row[cursor_at]
+            if type(position) is not int or not 0 <= position < _MOST:
+                position = self._cursor(position)
+            try:
+                sourcekey = key_text(key_of(row))
+            except ValueError as error:
+                raise Refused(f"A key column of {what.name} cannot be used: {error}.") from None
+            watermark = f"[{position},{sourcekey[1:]}"
+            rows.append(SourceRow(dict(zip(names, row, strict=False)), position, watermark, sourcekey))
+        return rows
+
+    def _position(self, after: str) -> list[Any]:
+        values = key_values(after)
+        if len(values) not in (1, 1 + len(self._what.keys)) or type(values[0]) is not int:
+            raise Refused(
+                f"The saved watermark does not fit the key columns of {self._what.name}.",
+                hint="They were changed: `isthmus resync` reads the source from its beginning.",
+            )
+        return values

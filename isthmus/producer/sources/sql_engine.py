@@ -1,0 +1,93 @@
+"""Connections to a back office's database that can only read, and what its errors mean."""
+
+import sqlite3
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from isthmus.errors import Fatal, IsthmusError, Refused, TargetDown, Transient
+
+READ_ONLY: dict[str, dict[str, Any]] = {
+    "postgresql": {"postgresql_readonly": True},
+    "mssql": {"isolation_level": "SNAPSHOT"},
+}
+"""Execution options by dialect: what makes a transaction read-only, or one statement read from one snapshot."""
+
+_SQLITE_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_SQLITE_BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_QUERY_CANCELED = "57014"
+"""PostgreSQL's SQLSTATE for a statement that ran into its timeout (PostgreSQL, "Error Codes")."""
+
+
+def read_only_engine(url: str, timeout: float) -> Engine:
+    """Give an engine of one connection that tries its connection before use and cannot write where we can help it.
+
+    `timeout` in seconds is for a lock (SQLite) and for a statement (PostgreSQL). Nothing is connected yet. Raises
+    Fatal for an address that is none, or whose driver is not installed.
+    """
+    try:
+        address = make_url(url)
+        if address.get_backend_name() == "sqlite":
+            return _sqlite_engine(address, timeout)
+        options = READ_ONLY.get(address.get_backend_name(), {})
+        engine = create_engine(
+            address, pool_pre_ping=True, pool_size=1, max_overflow=1, poolclass=QueuePool, execution_options=options
+        )
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        # The message of an address that does not parse may quote it, and with it a password.
+        raise Fatal(f"The back office's database address cannot be used ({type(error).__name__}).") from None
+    if address.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _statement_timeout(timeout))
+    return engine
+
+
+def _sqlite_engine(address: URL, timeout: float) -> Engine:
+    file = address.database
+    if not file or file == ":memory:":
+        raise Fatal("A SQLite back office is a file: nobody else can write into a database in memory.")
+
+    def connect() -> sqlite3.Connection:
+        # The path is quoted, so that `?` and `#` in it do not end it and open the file in another mode.
+        connection = sqlite3.connect(
+            f"file:{quote(file)}?mode=ro", uri=True, timeout=timeout, check_same_thread=False, isolation_level=None
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=1)
+
+
+def _statement_timeout(seconds: float) -> Any:
+    def limit(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET statement_timeout = {round(seconds * 1000)}")
+        cursor.close()
+        connection.commit()
+
+    return limit
+
+
+def meaning(error: DBAPIError, table: str) -> IsthmusError:
+    """Say what an error of the driver means for the caller.
+
+    Away, locked, timed out: it is tried again. What the database refuses to do at all is `Refused`. The driver's own
+    words stay out, for they may hold values of rows.
+    """
+    original = error.orig
+    word = type(original).__name__
+    code = getattr(original, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        if code & 0xFF in _SQLITE_LOCKED:
+            return Transient(f"The back office's database is locked (reading {table}).", cause="locked")
+        if code & 0xFF in _SQLITE_BROKEN:
+            return Refused(f"What stands at the back office's address is no database, or a damaged one ({word}).")
+    if getattr(original, "sqlstate", None) == _QUERY_CANCELED:
+        return Transient(f"Reading {table} took longer than allowed.", cause="timeout")
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return TargetDown(f"The back office's database does not answer (reading {table}: {word}).")
+    return Refused(
+        f"The back office's database refuses to read {table} ({word}).", hint="Look at its columns and permissions."
+    )

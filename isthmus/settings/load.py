@@ -1,0 +1,72 @@
+"""Reads `isthmus.toml` and checks it as a whole. The one place that looks into the environment."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from isthmus.errors import Mistake, WrongSettings
+from isthmus.settings.models import Settings
+from isthmus.settings.relations import RELATIONS, objections
+from isthmus.settings.sentences import as_written, key_path, mistakes_in
+from isthmus.settings.values import Place
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings at `path`; `environ` stands in for the process's environment.
+
+    Relative paths in them start from the file's own folder. Raises `WrongSettings` with every mistake.
+    """
+    file = str(path)
+    written = _read(path)
+    place = Place(file=path.absolute(), environ=os.environ if environ is None else environ)
+    settings: Settings | None = None
+    mistakes: list[Mistake] = []
+    wrong: set[object] = set()
+    try:
+        settings = Settings.model_validate(written, context=place)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        mistakes = mistakes_in(details, written, Settings, file)
+        wrong = {each["loc"][0] for each in details}
+    mistakes += [
+        Mistake(file, key_path(where), as_written(written, where), allowed)
+        for where, allowed in objections(_right_sections(written, place, wrong), written)
+    ]
+    if mistakes or settings is None:
+        raise WrongSettings(mistakes)
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        mistake = Mistake(
+            str(path),
+            "file",
+            "",
+            "is not there. Name another one with --config, copy docs/isthmus.example.toml, or run `isthmus demo`",
+        )
+    except OSError as error:
+        mistake = Mistake(str(path), "file", "", f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        mistake = Mistake(str(path), f"byte {error.start}", "", "must be UTF-8 text")
+    except tomllib.TOMLDecodeError as error:
+        what, _, where = str(error).rpartition(" (")
+        mistake = Mistake(str(path), where.removeprefix("at ").rstrip(")"), "", f"is not TOML: {what}")
+    raise WrongSettings([mistake])
+
+
+def _right_sections(written: Mapping[str, Any], place: Place, wrong: set[object]) -> dict[str, Any]:
+    """Give the sections that relations ask for and that are right in themselves, as they would be in `Settings`."""
+    needed = {name for needs, _ in RELATIONS for name in needs}
+    types = get_type_hints(Settings)
+    return {
+        name: TypeAdapter(types[name]).validate_python(written.get(name, {}), context=place)
+        for name in sorted(needed - wrong, key=str)
+    }

@@ -1,0 +1,245 @@
+"""What stands in `isthmus.toml`: one frozen model per section. `docs/isthmus.example.toml` explains each key.
+
+Durations are seconds where the name says nothing else.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+
+from isthmus.aws import AwsAccess
+from isthmus.change import LANES_PER_SHARD, MAX_LANES
+from isthmus.settings.values import (
+    AwsName,
+    BucketName,
+    Columns,
+    DatabaseUrl,
+    Endpoint,
+    Identifier,
+    Name,
+    ObjectName,
+    Order,
+    QueueName,
+    Runtime,
+    Secret,
+    Start,
+    StoreUrl,
+    Text,
+    between,
+    is_name,
+)
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Section(BaseModel):
+    """A section: frozen, strict (no text for a number), and every key in it is known."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Aws(Section):
+    """`[aws]`: where AWS is and who we are there. What is not given comes from AWS's own chain."""
+
+    endpoint_url: Endpoint | None = None
+    region: Text | None = None
+    access_key_id: Text | None = None
+    secret_access_key: Secret | None = None
+
+    @property
+    def access(self) -> AwsAccess:
+        """What `isthmus.aws.client` takes."""
+        secret = self.secret_access_key
+        return AwsAccess(
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            access_key_id=self.access_key_id,
+            secret=secret.get_secret_value() if secret else None,
+        )
+
+
+class Stream(Section):
+    """`[stream]`: the Kinesis stream between the two halves."""
+
+    name: AwsName
+    shards: Annotated[int, between(1, MAX_LANES)] = 1
+    lanes: Annotated[int, between(1, MAX_LANES)] = Field(
+        default_factory=lambda data: min(MAX_LANES, LANES_PER_SHARD * data["shards"])
+    )
+    # 8,760 h = 365 days: Kinesis, "Quotas and limits"
+    retention_hours: Annotated[int, between(24, 8760, "hours")] = 24
+
+
+class Checkpoint(Section):
+    """`[checkpoint]`: the DynamoDB table with what is remembered between lives."""
+
+    table: AwsName
+
+
+class DeadLetters(Section):
+    """`[dead_letters]`: the SQS queue with a copy of every poison change."""
+
+    queue: QueueName
+
+
+class ClaimCheck(Section):
+    """`[claim_check]`: the S3 bucket for payloads too large for a record. Without a bucket it is off."""
+
+    bucket: BucketName | None = None
+    threshold_bytes: Annotated[int, between(KIB, 10 * MIB, "bytes")] = 192 * KIB
+
+
+class ReferenceTable(Section):
+    """`[sources.NAME.references.NAME]`: a table of the back office that the translator looks things up in."""
+
+    table: Identifier
+    key: Columns
+    schema_name: Identifier | None = Field(default=None, alias="schema")
+    reload_interval: Annotated[float, between(1, 86400, "seconds")] = 300.0
+    url: DatabaseUrl | None = None
+    """None: the source's."""
+
+
+class Ownership(Section):
+    """`[sources.NAME.ownership]`: what a producer does when another one holds the source."""
+
+    wait: bool = True
+    # The holder raises its counter every second: less than three beats would take a slow one for a dead one.
+    take_over_after: Annotated[float, between(3, 300, "seconds")] = 5.0
+
+
+class Source(Section):
+    """`[sources.NAME]`: one table of the back office, read by its cursor."""
+
+    pipeline: ObjectName
+    url: DatabaseUrl
+    table: Identifier
+    key: Columns
+    cursor: Identifier
+    order: Order
+    schema_name: Identifier | None = Field(default=None, alias="schema")
+    columns: Columns | None = None
+    time_column: Identifier | None = None
+    start: Start = "beginning"
+    poll_interval: Annotated[float, between(0.05, 86400, "seconds")] = 1.0
+    page_size: Annotated[int, between(1, 10_000, "rows")] = 1000
+    queries_per_minute: Annotated[int, between(1, 60_000)] = 600
+    query_timeout: Annotated[float, between(0.1, 3600, "seconds")] = 30.0
+    references: dict[Name, ReferenceTable] = Field(default_factory=dict)
+    ownership: Ownership = Field(default_factory=Ownership)
+
+    def reference_url(self, name: str) -> SecretStr:
+        """Give the database address of a reference table: its own, or else the source's."""
+        return self.references[name].url or self.url
+
+
+class Entity(Section):
+    """`[entities.NAME]`: where an entity type lies in the front-office store."""
+
+    table: Identifier
+    key_column: Identifier = "key"
+    version_column: Identifier | None = None
+    columns: dict[str, Identifier] = Field(default_factory=dict)
+    """Column by contract field, where they differ."""
+    process: Name | None = None
+
+
+class Store(Section):
+    """`[store]`: the front-office store."""
+
+    url: StoreUrl
+    history: bool = True
+    delete_memory_days: Annotated[int, between(1, 36_500, "days")] = 30
+    history_days: Annotated[int, between(1, 36_500, "days")] = 30
+
+
+class Consumer(Section):
+    """`[consumer]`: how shards are read and decided."""
+
+    runtime: Runtime = "local"
+    poll_interval: Annotated[float, between(0.01, 60, "seconds")] = 0.2
+    # 5 reads a second and shard, 10,000 records a read: Kinesis, "Quotas and limits"
+    reads_per_second: Annotated[float, between(0.1, 5)] = 5.0
+    max_records: Annotated[int, between(1, 10_000, "records")] = 1000
+    batch_changes: Annotated[int, between(1, 10_000, "changes")] = 500
+    checkpoint_interval: Annotated[float, between(0.1, 60, "seconds")] = 1.0
+    park_brake: Annotated[int, between(1, 1_000_000_000, "keys")] = 1000
+
+
+class Publisher(Section):
+    """`[publisher]`: how changes are put into the stream."""
+
+    max_bundle_bytes: Annotated[int, between(32 * KIB, 10 * MIB, "bytes")] = 256 * KIB
+    max_bundle_changes: Annotated[int, between(1, 10_000, "changes")] = 500
+    # Kinesis takes 10 MiB a request, the embedded emulator 5.
+    max_request_bytes: Annotated[int, between(64 * KIB, 10 * MIB, "bytes")] = 4 * MIB
+    max_unacknowledged_bytes: Annotated[int, between(64 * KIB, 1024 * MIB, "bytes")] = 16 * MIB
+    linger_ms: Annotated[int, between(0, 10_000, "milliseconds")] = 20
+    requests_in_flight: Annotated[int, between(1, 32)] = 4
+    pace_shards: bool = True
+
+
+class Metrics(Section):
+    """`[metrics]`: where `/metrics` and `/healthz` listen."""
+
+    host: str = "127.0.0.1"
+    producer_port: Annotated[int, between(0, 65535)] = 9464
+    consumer_port: Annotated[int, between(0, 65535)] = 9465
+
+
+class Log(Section):
+    """`[log]`: how logs are written."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """The whole file. Made by `isthmus.settings.load`."""
+
+    application: Name
+    aws: Aws = Field(default_factory=Aws)
+    stream: Stream
+    checkpoint: Checkpoint
+    dead_letters: DeadLetters
+    claim_check: ClaimCheck = Field(default_factory=ClaimCheck)
+    sources: dict[Name, Source]
+    entities: dict[Name, Entity]
+    store: Store
+    consumer: Consumer = Field(default_factory=Consumer)
+    publisher: Publisher = Field(default_factory=Publisher)
+    metrics: Metrics = Field(default_factory=Metrics)
+    log: Log = Field(default_factory=Log)
+
+    _file: Path = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_after_the_application(cls, written: dict[str, Any]) -> dict[str, Any]:
+        application = written.get("application")
+        # A wrong name is one mistake, not three: nobody sees what is made from its stand-in.
+        name = f"isthmus-{application if is_name(application) else 'unnamed'}"
+        return written | {
+            section: {key: default} | table
+            for section, key, default in (
+                ("checkpoint", "table", name),
+                ("dead_letters", "queue", f"{name}-dead-letters"),
+            )
+            if isinstance(table := written.get(section, {}), dict)
+        }
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Remember where the settings were read."""
+        self._file = context.file
+
+    @property
+    def file(self) -> Path:
+        """The settings' file."""
+        return self._file
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the settings' file: relative paths start there."""
+        return self._file.parent

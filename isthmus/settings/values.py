@@ -1,0 +1,184 @@
+"""The kinds of values that stand in the settings, and the sentence for each that does not fit."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from isthmus.addresses import endpoint_objection
+
+OUR_SENTENCE = "isthmus"
+"""The type of an error whose message is already the sentence to show."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
+_AWS_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_DATABASE_URL = re.compile(r"(?P<dialect>[a-z][a-z0-9_]*)(\+[a-z0-9_]+)?://.*", re.DOTALL)
+_SQLITE_URL = re.compile(r"(?P<head>sqlite(\+[a-z0-9_]+)?:///)(?P<path>[^?]*)(?P<query>\?.*)?", re.DOTALL)
+_LONGEST_IDENTIFIER = 128
+_HIGHEST_CURSOR = 10**30 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the settings were read: what relative paths and references in them mean."""
+
+    file: Path
+    environ: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from."""
+        return self.file.parent
+
+
+def wrong(sentence: str) -> NoReturn:
+    """Refuse a value with a sentence that says what is allowed."""
+    # Braces would be taken for places to fill in.
+    raise PydanticCustomError(OUR_SENTENCE, "{sentence}", {"sentence": sentence})
+
+
+def _resolved(value: Any, info: ValidationInfo[Place]) -> Any:
+    """Follow `{env = "NAME"}` and `{file = "PATH"}`; leave anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    place = info.context
+    match value:
+        case {"env": str(name), **rest} if not rest:
+            text = place.environ.get(name)
+            if text is None:
+                wrong(f"the environment variable {name} is not set")
+            origin = f"the environment variable {name}"
+        case {"file": str(name), **rest} if not rest:
+            try:
+                text = (place.folder / name).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                wrong(f"the file {name} cannot be read: {reason}")
+            origin = f"the file {name}"
+        case _:
+            wrong('must be text in quotes, {env = "NAME"} or {file = "PATH"}')
+    if not text:
+        wrong(f"{origin} is empty")
+    return text
+
+
+def is_name(value: object) -> bool:
+    """Say whether this is a name of ours: of an application, a source, an entity type, a process."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _matching(pattern: re.Pattern[str], allowed: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            wrong(f"must be {allowed}")
+        return text
+
+    return AfterValidator(check)
+
+
+def between(least: float, most: float, unit: str = "") -> AfterValidator:
+    """Give a check that a number lies between two bounds, both allowed. NaN never does."""
+
+    def check(number: float) -> float:
+        if not least <= number <= most:
+            wrong(f"must be from {least:,} to {most:,} {unit}".rstrip())
+        return number
+
+    return AfterValidator(check)
+
+
+def _identifier(text: str) -> str:
+    if not 0 < len(text) <= _LONGEST_IDENTIFIER or not text.isprintable():
+        wrong(f"must be a name of 1 to {_LONGEST_IDENTIFIER} printable characters")
+    return text
+
+
+def _columns(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        wrong('must be a column name, or a list of them, e.g. ["CARR", "FLTNO"]')
+    if len(set(names)) < len(names):
+        wrong("must not name a column twice")
+    return tuple(_identifier(name) for name in names)
+
+
+def _start(value: Any) -> Any:
+    if value in ("beginning", "now") or (type(value) is int and 0 <= value <= _HIGHEST_CURSOR):
+        return value
+    return wrong('must be "beginning", "now", or a cursor value: a whole number, 0 or more')
+
+
+def _order(value: Any) -> Any:
+    if value == "loose":
+        wrong(
+            '"loose" (a timestamp, or a number taken before commit) is not built yet: without a durable memory of '
+            'the rows already seen it would lose some. Use "commit", with a cursor that is taken in commit order'
+        )
+    if value != "commit":
+        wrong('must be "commit": the cursor is unique per change and taken in commit order')
+    return value
+
+
+def _runtime(value: Any) -> Any:
+    if value in ("kcl", "lambda"):
+        wrong(f'"{value}" is not built yet; use "local"')
+    if value != "local":
+        wrong('must be "local"')
+    return value
+
+
+def _endpoint(url: str) -> str:
+    if objection := endpoint_objection(url):
+        wrong(objection)
+    return url
+
+
+def _database_url(secret: SecretStr, info: ValidationInfo[Place]) -> SecretStr:
+    """Check the form of a database address, and let a relative SQLite file start from the settings' folder."""
+    url = secret.get_secret_value()
+    if not (known := _DATABASE_URL.fullmatch(url)):
+        wrong('must be a database address as SQLAlchemy writes it, e.g. "sqlite:///back-office.db"')
+    if known["dialect"] != "sqlite":
+        return secret
+    sqlite = _SQLITE_URL.fullmatch(url)
+    if not sqlite or sqlite["path"] in {"", ":memory:"}:
+        wrong('must name a file, e.g. "sqlite:///back-office.db": memory is not shared between processes')
+    place = info.context
+    prefix, path = ("file:", sqlite["path"][5:]) if sqlite["path"].startswith("file:") else ("", sqlite["path"])
+    absolute = str(place.folder / path)
+    if "?" in absolute:
+        wrong("must not lie in a folder whose name holds a question mark")
+    return SecretStr(f"{sqlite['head']}{prefix}{absolute}{sqlite['query'] or ''}")
+
+
+def _store_url(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().startswith("sqlite:///"):
+        wrong('must be "sqlite:///PATH": no other store is built yet')
+    return secret
+
+
+Text = Annotated[str, BeforeValidator(_resolved)]
+"""Text, or a reference to it."""
+Secret = Annotated[SecretStr, BeforeValidator(_resolved)]
+Endpoint = Annotated[Text, AfterValidator(_endpoint)]
+DatabaseUrl = Annotated[Secret, AfterValidator(_database_url)]
+"""An address that may hold a password, hence a secret; relative SQLite files are made absolute."""
+StoreUrl = Annotated[DatabaseUrl, AfterValidator(_store_url)]
+Name = Annotated[str, _matching(_NAME, "1 to 48 lower-case letters, digits, - or _, a letter first")]
+AwsName = Annotated[str, _matching(_AWS_NAME, "1 to 128 letters, digits, _ . or -")]
+QueueName = Annotated[str, _matching(_QUEUE_NAME, "1 to 80 letters, digits, _ or -")]
+BucketName = Annotated[str, _matching(_BUCKET_NAME, "3 to 63 lower-case letters, digits, . or -")]
+ObjectName = Annotated[str, _matching(_OBJECT, '"module:object", e.g. "pipelines:flights"')]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+"""A table's, column's or schema's name, as the database knows it."""
+Columns = Annotated[tuple[str, ...], BeforeValidator(_columns)]
+Start = Annotated[str | int, PlainValidator(_start)]
+Order = Annotated[str, PlainValidator(_order)]
+Runtime = Annotated[str, PlainValidator(_runtime)]

@@ -1,0 +1,380 @@
+"""One shard, from its checkpoint to its end."""
+
+import gc
+import weakref
+
+import pytest
+from structlog.testing import capture_logs
+
+from isthmus.consumer.feed import Fetched, IteratorExpired, Record, Trimmed
+from isthmus.consumer.runtimes.reader import Ended, Failed, StoppedSoftly
+from isthmus.consumer.runtimes.settings import LocalSettings
+from isthmus.consumer.runtimes.shards import ShardState
+from isthmus.errors import Fatal, IsthmusError, OwnershipLost, Transient
+from isthmus.retry import Backoff
+from tests.fakes.reader_desk import Desk
+from tests.fakes.shard_life import STREAM, away
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def numbers(start: int, end: int) -> list[str]:
+    return [str(number) for number in range(start, end)]
+
+
+# the way through a shard
+
+
+def test_a_closed_shard_is_read_in_order_and_its_end_is_saved(desk: Desk) -> None:
+    desk.put(5)
+    desk.stream.split(desk.shard)
+
+    assert desk.run() == Ended()
+    assert desk.processor.data == numbers(0, 5)
+    (last,) = desk.checkpoints.saves
+    assert (last.sequence, last.ended, last.stream) == (desk.processor.position(), True, STREAM)
+    assert last.counts == {"applied": 5}
+    assert last.updated == "2013-01-01T00:00:00.000Z"
+
+
+def test_an_end_that_comes_with_an_empty_page_of_its_own_is_an_end() -> None:
+    desk = Desk(end_with_last_page=False)
+    desk.put(5)
+    desk.stream.split(desk.shard)
+
+    assert desk.run() == Ended()
+    assert desk.processor.data == numbers(0, 5)
+
+
+def test_the_end_of_an_empty_shard_is_saved_without_a_sequence_number(desk: Desk) -> None:
+    desk.stream.split(desk.shard)
+
+    assert desk.run() == Ended()
+    assert [(save.sequence, save.ended) for save in desk.checkpoints.saves] == [(None, True)]
+
+
+def test_reading_begins_right_after_the_checkpoint(desk: Desk) -> None:
+    desk.put(5)
+    desk.stream.split(desk.shard)
+
+    desk.run(begin=desk.saved(2))
+
+    assert desk.processor.data == numbers(3, 5)
+
+
+def test_the_end_right_after_the_checkpoint_keeps_its_sequence_number(desk: Desk) -> None:
+    desk.put(5)
+    desk.stream.split(desk.shard)
+
+    assert desk.run(begin=desk.saved(4)) == Ended()
+    assert [(save.sequence, save.ended) for save in desk.checkpoints.saves] == [(desk.saved(4).sequence, True)]
+
+
+def test_the_end_is_not_saved_while_something_before_it_is_undecided(desk: Desk) -> None:
+    desk.put(3)
+    desk.stream.split(desk.shard)
+    desk.processor.position = lambda: desk.stream.records(desk.shard)[1].sequence  # type: ignore[method-assign]
+
+    end = desk.run()
+
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, Fatal)
+    assert not any(save.ended for save in desk.checkpoints.saves)
+
+
+def test_a_reader_says_where_its_shard_is_in_its_life(desk: Desk) -> None:
+    desk.stream.split(desk.shard)
+    reader = desk.reader()
+    seen: list[ShardState] = []
+    desk.checkpoints.on_save = lambda _checkpoint: seen.append(reader.state)
+
+    states = [reader.state, desk.drive(reader) and reader.state]
+
+    assert (states, seen) == ([ShardState.READING, ShardState.ENDED], [ShardState.ENDING])
+
+
+def test_only_one_page_is_in_memory() -> None:
+    class Page(list[Record]):
+        pass
+
+    desk = Desk(settings=LocalSettings(max_records=2))
+    desk.put(6)
+    desk.stream.split(desk.shard)
+    pages: list[weakref.ref[Page]] = []
+    alive: list[int] = []
+    fetch = desk.feed.fetch
+
+    def counting(iterator: str, limit: int) -> Fetched:
+        gc.collect()
+        alive.append(sum(page() is not None for page in pages))
+        fetched: Fetched = fetch(iterator, limit)
+        page = Page(fetched.records)
+        pages.append(weakref.ref(page))
+        return Fetched(page, fetched.iterator, fetched.behind_ms)
+
+    desk.feed.fetch = counting
+    desk.run()
+
+    assert len(pages) == 3
+    assert alive == [0, 0, 0]
+
+
+# the pace
+
+
+def test_an_idle_shard_is_read_at_the_poll_interval() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0, reads_per_second=5))
+    desk.run(stop_at=3.5)
+
+    assert desk.feed.reads == [0, 1, 2, 3]
+
+
+def test_a_shard_that_is_behind_is_read_as_often_as_kinesis_allows() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0, reads_per_second=5, max_records=2))
+    desk.put(5)
+    desk.run(stop_at=1.9)
+
+    assert desk.feed.reads == [0, 0.2, 0.4, 1.4]
+
+
+def test_an_empty_page_that_is_behind_is_no_reason_to_rest() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0, reads_per_second=5))
+    desk.put(1)
+    desk.stream.answer_empty(2)
+    desk.run(stop_at=0.9)
+
+    assert desk.feed.reads == [0, 0.2, 0.4]
+    assert desk.processor.data == ["0"]
+
+
+def test_a_full_page_is_no_reason_to_rest_even_if_it_says_it_is_not_behind() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0, reads_per_second=5, max_records=2))
+    desk.put(2)
+    desk.run(stop_at=0.9)
+
+    assert desk.feed.reads == [0, 0.2]
+
+
+def test_the_time_that_deciding_takes_counts_towards_the_interval() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0))
+    desk.put(1)
+    desk.processor.before = lambda _record: desk.stop.sleep(0.7)
+    desk.run(stop_at=2.5)
+
+    assert desk.feed.reads == [0, 1, 2]
+
+
+def test_retries_of_a_throttled_read_keep_the_pace() -> None:
+    desk = Desk(settings=LocalSettings(reads_per_second=5, backoff=Backoff(first=0.001)))
+    desk.stream.throttle(3)
+    desk.run(stop_at=0.7)
+
+    assert desk.feed.reads == [0, 0.2, 0.4, 0.6]
+
+
+# what goes wrong
+
+
+@pytest.mark.parametrize("error", [Fatal("The store refuses."), OwnershipLost("Taken over.")])
+def test_after_an_error_of_the_processor_nothing_is_saved(desk: Desk, error: IsthmusError) -> None:
+    desk.put(5)
+
+    def fail_at_3(record: Record) -> None:
+        if record.data == b"3":
+            raise error
+
+    desk.processor.before = fail_at_3
+
+    assert desk.run() == Failed(error)
+    assert desk.checkpoints.attempts == 0
+
+
+def test_a_reader_that_has_lost_the_work_decides_nothing_more(desk: Desk) -> None:
+    desk.clock.at(1.0, lambda: (setattr(desk, "lost", True), desk.put(2)))
+
+    end = desk.run()
+
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, OwnershipLost)
+    assert desk.processor.data == []
+
+
+def test_a_reader_that_has_lost_the_work_saves_no_checkpoint_even_at_a_stop(desk: Desk) -> None:
+    desk.put(2)
+    desk.clock.at(0.5, lambda: (setattr(desk, "lost", True), desk.stop.request()))
+
+    end = desk.run()
+
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, OwnershipLost)
+    assert (desk.processor.data, desk.checkpoints.attempts) == (numbers(0, 2), 0)
+
+
+def test_an_iterator_that_expires_in_the_middle_is_renewed_after_the_last_record_handed_over() -> None:
+    desk = Desk(settings=LocalSettings(max_records=2))
+    desk.put(6)
+    desk.stream.split(desk.shard)
+    desk.clock.at(0.3, desk.stream.expire_iterators)
+
+    assert desk.run() == Ended()
+    assert desk.processor.pages == [["0", "1"], ["2", "3"], ["4", "5"]]
+    assert desk.feed.afters == [None, desk.stream.records(desk.shard)[3].sequence]
+
+
+def test_deciding_may_take_longer_than_an_iterator_lives() -> None:
+    desk = Desk(settings=LocalSettings(max_records=2))
+    desk.put(4)
+    desk.stream.split(desk.shard)
+    desk.processor.before = lambda _record: desk.stop.sleep(400)
+
+    assert desk.run() == Ended()
+    assert desk.processor.data == numbers(0, 4)
+
+
+def test_iterators_that_expire_again_and_again_are_renewed_at_the_allowed_pace(desk: Desk) -> None:
+    def expired() -> IteratorExpired:
+        return IteratorExpired("Expired.")
+
+    desk.stream.fail("fetch", expired, times=10)
+    desk.run(stop_at=1.9)
+
+    assert desk.feed.reads == [round(number * 0.2, 6) for number in range(10)]
+
+
+def test_a_stream_that_is_away_is_waited_for_and_said_once() -> None:
+    desk = Desk(settings=LocalSettings(backoff=Backoff(first=0.4, most=2.0)))
+    desk.put(3)
+    desk.stream.fail("iterator", away, times=3)
+    desk.stream.fail("fetch", away, times=4)
+    seen: list[float | None] = []
+    for moment in (3, 29):
+        desk.clock.at(moment, lambda: seen.append(desk.metric("isthmus_away", part=f"stream/{desk.shard}")))
+    with capture_logs() as logs:
+        desk.run(stop_at=30)
+
+    assert desk.processor.data == numbers(0, 3)
+    events = [(entry["event"], entry["shard"]) for entry in logs]
+    assert events == [("stream_away", desk.shard), ("stream_back", desk.shard)]
+    assert seen == [1, 0]
+    assert desk.metric("isthmus_retries_total", part="stream", cause="unreachable") == 7
+
+
+def test_an_iterator_that_expired_while_the_stream_was_away_ends_the_absence(desk: Desk) -> None:
+    def expired() -> IteratorExpired:
+        return IteratorExpired("Expired.")
+
+    desk.stream.fail("fetch", away, times=2)
+    desk.stream.fail("fetch", expired)
+    desk.stream.fail("fetch", away, times=2)
+    with capture_logs() as logs:
+        desk.run(stop_at=30)
+
+    assert [entry["event"] for entry in logs] == ["stream_away", "stream_back"] * 2
+
+
+def test_what_is_decided_is_saved_while_the_stream_is_away(desk: Desk) -> None:
+    desk.put(2)
+    desk.clock.at(0.1, lambda: desk.stream.fail("fetch", away, times=1000))
+    desk.clock.at(20, lambda: desk.checkpoints.saves or pytest.fail("nothing was saved"))
+    desk.run(stop_at=21)
+
+    assert desk.checkpoints.attempts == 1
+
+
+def test_an_error_that_nobody_knows_is_fatal_after_five_in_a_row(desk: Desk) -> None:
+    desk.stream.fail("fetch", lambda: Transient("?", cause="unknown"), times=4)
+    desk.stream.throttle()
+    desk.stream.fail("fetch", lambda: Transient("?", cause="unknown"), times=5)
+
+    end = desk.run()
+
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, Fatal)
+    assert len(desk.feed.reads) == 10
+
+
+def test_unknown_errors_with_a_good_read_between_them_are_no_reason_to_end(desk: Desk) -> None:
+    for moment in range(20):
+        desk.clock.at(moment, lambda: desk.stream.fail("fetch", lambda: Transient("?", cause="unknown")))
+
+    assert desk.run(stop_at=25) == StoppedSoftly()
+
+
+def test_a_shard_beyond_retention_is_reported_as_such(desk: Desk) -> None:
+    desk.stream.fail("iterator", lambda: Trimmed("Gone."))
+
+    end = desk.run()
+
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, Trimmed)
+
+
+# the stop
+
+
+def test_a_stop_while_a_shard_is_idle_ends_at_once() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=60.0))
+
+    assert desk.run(stop_at=1.25) == StoppedSoftly()
+    assert desk.ended_at == 1.25
+
+
+def test_a_stop_while_backing_off_ends_at_once() -> None:
+    desk = Desk(settings=LocalSettings(backoff=Backoff(first=600.0, most=600.0)))
+    desk.stream.throttle(9)
+
+    assert desk.run(stop_at=1.25) == StoppedSoftly()
+    assert desk.ended_at == 1.25
+
+
+def test_a_stop_before_the_start_reads_nothing(desk: Desk) -> None:
+    desk.put(1)
+    desk.stop.request()
+
+    assert desk.run() == StoppedSoftly()
+    assert desk.feed.reads == []
+
+
+def test_a_stop_between_two_full_pages_ends_before_the_next_one() -> None:
+    desk = Desk(settings=LocalSettings(max_records=2, reads_per_second=1e9))
+    desk.put(20)
+    desk.processor.before = lambda record: desk.stop.request() if record.data == b"5" else None
+
+    assert desk.run() == StoppedSoftly()
+    assert desk.processor.data == numbers(0, 6)
+
+
+# the metrics
+
+
+def test_the_metrics_say_what_is_behind_and_what_is_in_hand_and_go_with_the_reader() -> None:
+    desk = Desk(settings=LocalSettings(max_records=2))
+    desk.put(3)
+    desk.clock.move(4)
+    seen: list[tuple[float | None, float | None]] = []
+
+    def look(_record: Record) -> None:
+        buffered = desk.metric("isthmus_shard_buffered_records", shard=desk.shard)
+        seen.append((buffered, desk.metric("isthmus_shard_behind_seconds", shard=desk.shard)))
+
+    desk.processor.before = look
+    idle: list[tuple[float | None, float | None]] = []
+
+    def look_when_idle() -> None:
+        buffered = desk.metric("isthmus_shard_buffered_records", shard=desk.shard)
+        idle.append((buffered, desk.metric("isthmus_shard_behind_seconds", shard=desk.shard)))
+
+    desk.clock.at(8, look_when_idle)
+    saved: list[float | None] = []
+    desk.clock.at(9, lambda: saved.append(desk.metric("isthmus_checkpoint_saved_timestamp_seconds", shard=desk.shard)))
+    desk.run(stop_at=10)
+
+    assert seen == [(2, 4), (2, 4), (1, 0)]
+    assert idle == [(0, 0)]
+    assert saved[0] is not None
+    assert 1_356_998_400 < saved[0] < 1_356_998_410
+    assert desk.metric("isthmus_shard_buffered_records", shard=desk.shard) is None
+    assert desk.metric("isthmus_checkpoint_saved_timestamp_seconds", shard=desk.shard) is None

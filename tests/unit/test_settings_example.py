@@ -1,0 +1,94 @@
+"""The example file is right, complete, and tells the true defaults."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from isthmus.settings import Settings, load
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "isthmus.example.toml"
+COMMENTED_KEY = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
+NOT_DEFAULTS = {
+    # shown as examples; without them AWS's chain, no bucket, no such column and the source's own address hold
+    "aws.access_key_id",
+    "aws.endpoint_url",
+    "aws.region",
+    "aws.secret_access_key",
+    "claim_check.bucket",
+    "entities.flight.columns.tail_number",
+    "entities.flight.process",
+    "sources.flights.columns",
+    "sources.flights.references.airports.schema",
+    "sources.flights.references.airports.url",
+    "sources.flights.schema",
+    "sources.flights.time_column",
+}
+ENVIRONMENT = {"ISTHMUS_ACCESS_KEY_ID": "test", "ISTHMUS_SECRET_ACCESS_KEY": "test"}
+
+
+def everything(folder: Path) -> Path:
+    """Write the example with every default written out."""
+    path = folder / "isthmus.toml"
+    path.write_text(COMMENTED_KEY.sub("", EXAMPLE.read_text(encoding="utf-8")), encoding="utf-8")
+    return path
+
+
+def leaves(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict) and not set(value) & {"env", "file"}:
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def keys_of(annotation: Any, path: str = "") -> Iterator[str]:
+    """Give every key path that a model knows, with `*` for a name that the user chooses."""
+    for part in get_args(annotation) if get_origin(annotation) is dict else ():
+        yield from keys_of(part, f"{path}*.")
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, info in annotation.model_fields.items():
+            here = f"{path}{info.alias or name}"
+            below = list(keys_of(info.annotation, f"{here}."))
+            yield from below or [here]
+
+
+def named(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for part in path.split("."):
+        value = value[part] if isinstance(value, dict) else getattr(value, "schema_name" if part == "schema" else part)
+    return value
+
+
+def test_the_example_loads_as_it_stands() -> None:
+    assert load(EXAMPLE, {}).application == "flights"
+
+
+def test_the_example_loads_with_every_commented_key_written_out(tmp_path: Path) -> None:
+    assert load(everything(tmp_path), ENVIRONMENT).stream.lanes == 16
+
+
+def test_every_default_that_is_told_is_true(tmp_path: Path) -> None:
+    told = dict(leaves(tomllib.loads(everything(tmp_path).read_text(encoding="utf-8"))))
+    written = dict(leaves(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))))
+    settings = load(EXAMPLE, {})
+    commented = {path: value for path, value in told.items() if path not in written}
+    assert {path for path in commented if path in NOT_DEFAULTS} == NOT_DEFAULTS
+    for path in commented.keys() - NOT_DEFAULTS:
+        assert named(settings, path) == commented[path], path
+
+
+def test_every_key_is_in_the_example(tmp_path: Path) -> None:
+    told = {path for path, _ in leaves(tomllib.loads(everything(tmp_path).read_text(encoding="utf-8")))}
+    patterns = {key: re.escape(key).replace(r"\*", "[a-z_]+") for key in keys_of(Settings)}
+    for key, pattern in patterns.items():
+        assert any(re.match(rf"{pattern}(\.|$)", path) for path in told), key
+
+
+@pytest.mark.parametrize("line", EXAMPLE.read_text(encoding="utf-8").splitlines())
+def test_a_line_of_the_example_fits_on_a_page(line: str) -> None:
+    assert len(line) <= 120

@@ -1,0 +1,125 @@
+"""The user's own code, named in the settings."""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isthmus.chance import unique_name
+from isthmus.errors import Mistake, WrongSettings
+from isthmus.settings import load, load_object, load_pipelines
+
+CODE = """
+    from pydantic import BaseModel
+    from isthmus.pipeline import Pipeline
+
+    class Flight(BaseModel):
+        key: str
+        tail: str | None
+
+    flights = Pipeline(entity="flight", contract=Flight, key=lambda row: row["K"], translate=lambda row, _: [])
+    hotels = Pipeline(entity="hotel", contract=Flight, key=lambda row: row["K"], translate=lambda row, _: [])
+    nothing = None
+"""
+
+
+@pytest.fixture(autouse=True)
+def _modules_are_forgotten() -> Iterator[None]:
+    path, modules = sys.path[:], set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+class Project:
+    """A folder with settings and one module of the user's beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.module = f"user_{unique_name()}"
+        self.write(self.module, CODE)
+
+    def write(self, module: str, code: str) -> None:
+        (self.folder / f"{module}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+
+    def settings(self, *names: str, columns: str = "") -> Path:
+        sources = "".join(
+            f"[sources.s{number}]\npipeline = '{name}'\nurl = 'sqlite:///x'\ntable = 'T'\nkey = 'K'\n"
+            "cursor = 'C'\norder = 'commit'\n"
+            for number, name in enumerate(names)
+        )
+        path = self.folder / "isthmus.toml"
+        path.write_text(
+            "application = 'x'\nstream = {name = 'x'}\nstore = {url = 'sqlite:///y'}\n"
+            f"[entities.flight]\ntable = 'flight'\ncolumns = {{{columns}}}\n{sources}",
+            encoding="utf-8",
+        )
+        return path
+
+    def mistakes(self, *names: str, columns: str = "") -> list[Mistake]:
+        with pytest.raises(WrongSettings) as caught:
+            load_pipelines(load(self.settings(*names, columns=columns), {}))
+        return caught.value.mistakes
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_a_pipeline_beside_the_settings_is_found(project: Project) -> None:
+    settings = load(project.settings(f"{project.module}:flights", columns="tail = 'TAIL'"), {})
+    assert load_pipelines(settings)["s0"].entity == "flight"
+
+
+def test_an_object_inside_another_is_found(project: Project) -> None:
+    assert load_object(f"{project.module}:Flight.model_fields", project.folder).keys() == {"key", "tail"}
+
+
+def test_the_folder_never_stands_before_the_standard_library(project: Project) -> None:
+    project.write("colorsys", "mine = True")
+    assert load_object("colorsys:rgb_to_hsv", project.folder) is not None
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [
+        ("nowhere:flights", "there is no module nowhere, neither installed nor in"),
+        ("MODULE.deeper:flights", "there is no module"),
+        ("MODULE:flight", "did you mean flights?"),
+        ("MODULE:nothing", "must be an isthmus.pipeline.Pipeline, and is a NoneType"),
+        ("MODULE:Flight", "must be an isthmus.pipeline.Pipeline, and is a ModelMetaclass"),
+        ("MODULE:hotels", "makes entities of type hotel: add a section [entities.hotel]"),
+        ("needs:flights", "the module needs needs not_installed_anywhere, which is not installed"),
+        ("breaks:flights", "importing breaks failed: ZeroDivisionError"),
+        ("leaves:flights", "importing leaves failed: SystemExit"),
+    ],
+)
+def test_what_cannot_be_used_is_a_mistake(project: Project, name: str, sentence: str) -> None:
+    project.write("needs", "import not_installed_anywhere")
+    project.write("breaks", "1 / 0")
+    project.write("leaves", "raise SystemExit(0)")
+    name = name.replace("MODULE", project.module)
+    (mistake,) = project.mistakes(name)
+    assert (mistake.file, mistake.path) == (str(project.folder / "isthmus.toml"), "sources.s0.pipeline")
+    assert mistake.value == f'"{name}"'
+    assert sentence in mistake.allowed
+
+
+def test_all_pipelines_are_looked_at_before_the_mistakes_are_told(project: Project) -> None:
+    mistakes = project.mistakes("nowhere:x", f"{project.module}:flights", "elsewhere:x", columns="nose = 'NOSE'")
+    assert [mistake.path for mistake in mistakes] == [
+        "sources.s0.pipeline",
+        "sources.s2.pipeline",
+        "entities.flight.columns.nose",
+    ]
+    assert mistakes[-1].allowed == "the contract has no field nose"
+
+
+def test_an_entity_type_comes_from_one_source(project: Project) -> None:
+    (mistake,) = project.mistakes(f"{project.module}:flights", f"{project.module}:flights")
+    assert mistake.path == "sources.s1.pipeline"
+    assert "come from the source s0 already" in mistake.allowed
