@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 from isthmus.addresses import endpoint_objection, is_loopback
-from isthmus.aws_errors import UNKNOWN, classify, error_code
+from isthmus.aws_errors import classify, error_code
 from isthmus.errors import Fatal, Missing, Refused, Transient
 from isthmus.lifecycle import Stop, Stopped
 from isthmus.stream import StreamFacts, StreamIdentity
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 __all__ = [
-    "UNKNOWN",
     "AwsAccess",
     "classify",
     "client",

@@ -6,10 +6,7 @@ The sources are the error lists of the Kinesis, DynamoDB, SQS and S3 API referen
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from isthmus.errors import Fatal, IsthmusError, Missing, TargetDown, Transient
-
-UNKNOWN = "unknown"
-"""The cause of a `Transient` that no table names. Who retries it must give up after a bounded number of attempts."""
+from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Missing, TargetDown, Transient
 
 _LONGEST_MESSAGE = 300
 _SERVER_ERROR = 500

@@ -15,6 +15,10 @@ class IsthmusError(Exception):
         return f"{self.message} {self.hint}" if self.hint else self.message
 
 
+UNKNOWN = "unknown"
+"""The cause of an error that no table of an adapter knows. Tried again a few times, then it is a defect."""
+
+
 class Transient(IsthmusError):  # noqa: N818 - the design's word
     """Tried again in place, with back-off, for ever.
 

@@ -91,8 +91,7 @@ def json_value(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     if len(data) > limits.max_bytes:
         raise NotJson("too-large", f"{len(data)} bytes, {limits.max_bytes} allowed")
     if len(data) > limits.max_containers and _openings(data) > limits.max_containers:
-        _refuse_depth(data, limits.max_depth)
-        raise NotJson("too-large", f"more than {limits.max_containers} arrays and objects")
+        _refuse_many(data, limits)
     try:
         value = orjson.loads(data)
     except ValueError:
@@ -115,24 +114,21 @@ def nested_deeper(text: bytes, levels: int) -> bool:
     """
     if _openings(text) <= levels:
         return False
+    depth = 0
+    for bracket in _brackets(text):
+        depth += 1 if bracket == _OPEN else -1
+        if depth > levels:
+            return True
+    return False
+
+
+def _brackets(text: bytes) -> bytes:
+    """Give the brackets that stand in no string, square ones as curly ones."""
     # Backslash pairs go first, so that a quote that is left behind a backslash is an escaped one.
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Leaving out two neighbouring quotes keeps for every bracket whether it stands in a string.
     marks = unescaped.translate(_ONE_KIND_OF_BRACKET, _NO_MARKS).replace(b'""', b"")
-    depth = 0
-    in_string = False
-    for mark in marks:
-        if mark == _QUOTE:
-            in_string = not in_string
-        elif in_string:
-            continue
-        elif mark == _OPEN:
-            depth += 1
-            if depth > levels:
-                return True
-        else:
-            depth -= 1
-    return False
+    return b"".join(marks.split(b'"')[::2])
 
 
 def _openings(text: bytes) -> int:
@@ -141,7 +137,6 @@ def _openings(text: bytes) -> int:
 
 
 _NO_OPENING = bytes(set(range(256)) - set(b"[{"))
-_QUOTE = ord('"')
 _OPEN = ord("{")
 _ONE_KIND_OF_BRACKET = bytes.maketrans(b"[]", b"{}")
 _NO_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
@@ -161,6 +156,12 @@ def _deeper(value: Any, levels: int) -> bool:
         if not level:
             return False
     return bool(level)
+
+
+def _refuse_many(data: bytes, limits: Limits) -> None:
+    if _brackets(data).count(_OPEN) > limits.max_containers:
+        _refuse_depth(data, limits.max_depth)
+        raise NotJson("too-large", f"more than {limits.max_containers} arrays and objects")
 
 
 def _refuse_depth(data: bytes, levels: int) -> None:

@@ -16,20 +16,18 @@ _STEP: Final = 15
 
 _EPOCH: Final = date(1970, 1, 1)
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_CLOCK_TIME: Final = 2400
 _MINUTES: Final = {minute // 60 * 100 + minute % 60: minute for minute in range(_DAY + 1)}
 _TIMES: Final = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:00Z" for minute in range(_DAY))
 
 
 def minutes_of(hhmm: int) -> int:
     """Give the minutes since midnight for a clock time, 0 to 1440. Raises ValueError for what no clock shows."""
-    try:
-        return _MINUTES[hhmm]
-    except (KeyError, TypeError):
-        raise ValueError("that is no clock time, HHMM from 0 to 2400") from None
+    if type(hhmm) is not int or hhmm not in _MINUTES:
+        raise ValueError("that is no clock time, HHMM from 0 to 2400")
+    return _MINUTES[hhmm]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)
 def day_number(day: int) -> int:
     """Give the days since 1970 for a day YYYYMMDD. Raises ValueError for what is no day of the calendar."""
     if type(day) is not int:
@@ -37,7 +35,7 @@ def day_number(day: int) -> int:
     return (date(day // 10000, day // 100 % 100, day % 100) - _EPOCH).days
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)
 def day_text(day: int) -> str:
     """Give a day YYYYMMDD as `2013-01-01`. Raises ValueError for what is no day of the calendar."""
     return _text_of_day(day_number(day))

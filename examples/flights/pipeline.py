@@ -85,8 +85,8 @@ def translate(row: Row, references: References) -> list[Flight]:
     try:
         departure = moment_of(row["DEPDT"], row["SDEP"], _NEW_YORK)
         arrival = first_after(departure, row["SARR"], destination["TZONE"])
-    except (ValueError, TypeError):
-        raise Poison("impossible-time", "A day, a clock time or the time zone of the destination is none.") from None
+    except (ValueError, TypeError, OverflowError):
+        raise Poison("impossible-time", "The day, a clock time or the zone of the destination is none.") from None
     return [
         Flight(
             carrier_code=row["CARR"],
@@ -147,8 +147,11 @@ def _counted(state: Mapping[str, Any] | None) -> Counted:
 
 def _delayed(moment: int, minutes: object) -> str:
     if type(minutes) is not int:
-        raise Poison("impossible-time", "A delay that the status calls for is missing, or no whole number.")
-    return utc_text(moment + minutes)
+        raise Poison("impossible-time", "The status calls for a delay that is missing or no whole number.")
+    try:
+        return utc_text(moment + minutes)
+    except OverflowError:
+        raise Poison("impossible-time", "One of the delays leads out of the calendar.") from None
 
 
 def _is_code(value: object, letters: int) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from isthmus.attempts import Attempts
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import TAKE_OVER_AFTER, acquire
@@ -10,9 +11,9 @@ from isthmus.checkpoint.ports import Holder, Lease
 from isthmus.checkpoint.process import this_process
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.runtimes.threads import ThreadTask
-from isthmus.errors import IsthmusError, Transient
+from isthmus.errors import IsthmusError
 from isthmus.lifecycle import ThreadStop
-from isthmus.log import Away, get_logger
+from isthmus.log import get_logger
 from isthmus.stream import StreamIdentity
 
 log = get_logger(__name__)
@@ -32,14 +33,7 @@ def owning(
 
     Raises `HeldByAnother` without `wait`, `Refused` for another stream's lease, `Stopped` while waiting.
     """
-    away = Away("lease", log, wiring.clock)
-
-    def failed(error: Transient, _attempt: int) -> None:
-        wiring.metrics.retries.labels("lease", error.cause).inc()
-        away.failed(error.cause, lease=name)
-
-    def recovered(_attempts: int) -> None:
-        away.recovered(lease=name)
+    attempts = Attempts("lease", wiring.metrics, wiring.clock, where=name)
 
     def waiting(holder: Holder) -> None:
         log.info("waiting_for_holder", lease=name, holder=str(holder))
@@ -54,16 +48,16 @@ def owning(
         wait=wait,
         on_wait=waiting,
         chance=wiring.chance,
-        on_failure=failed,
-        on_recovery=recovered,
+        on_failure=attempts.failed,
+        on_recovery=attempts.recovered,
         take_over_after=take_over_after,
     )
     heart = Heart(
         checkpoints.leases,
         lease,
         clock=wiring.clock,
-        on_failure=failed,
-        on_recovery=recovered,
+        on_failure=attempts.failed,
+        on_recovery=attempts.recovered,
         take_over_after=take_over_after,
     )
     # Beats on after a stop was requested: the lease is held until everything that it covers has ended.

@@ -22,7 +22,7 @@ from isthmus.lifecycle import Stopped
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("isthmus"), prog_name="isthmus")
 def cli() -> None:
-    """Keep a front office in step with its back office.
+    r"""Keep a front office in step with its back office.
 
     Isthmus detects modifications in back-office systems, translates them, carries them over Amazon Kinesis Data
     Streams and applies them to the front office's own store: once per transaction ID, in order per entity, with

@@ -1,5 +1,6 @@
 """The composition root of `isthmus produce`: one producer for each source, until a stop is requested."""
 
+from dataclasses import replace
 from functools import partial
 
 from isthmus import aws
@@ -162,10 +163,12 @@ def open_references(wiring: Wiring, section: Source) -> SqlReferences | NoRefere
 
 def _limits(settings: Settings, facts: StreamFacts) -> Limits:
     publisher = settings.publisher
-    return Limits(
+    limits = Limits(
         max_request_bytes=publisher.max_request_bytes,
         max_bundle_bytes=publisher.max_bundle_bytes,
         max_bundle_events=publisher.max_bundle_changes,
         max_record_bytes=min(facts.max_record_bytes, publisher.max_request_bytes),
-        **({} if publisher.pace_shards else {"shard_bytes_per_second": None, "shard_records_per_second": None}),
     )
+    if not publisher.pace_shards:
+        limits = replace(limits, shard_bytes_per_second=None, shard_records_per_second=None)
+    return limits

@@ -32,7 +32,8 @@ class _Quiet(WSGIRequestHandler):
 def serving(metrics: Metrics, host: str, port: int, healthy: Callable[[], str]) -> Iterator[int]:
     """Serve until the block ends; give the port (0 asks for a free one).
 
-    `healthy` gives an empty text, or what is wrong: then `/healthz` answers 503 with it. Raises `Refused` when the port is taken.
+    `healthy` gives an empty text, or what is wrong: then `/healthz` answers 503 with it. Raises `Refused` when the
+    port is taken.
     """
     exposition = make_wsgi_app(metrics.registry)
 
@@ -43,7 +44,8 @@ def serving(metrics: Metrics, host: str, port: int, healthy: Callable[[], str]) 
             start_response("503 Service Unavailable" if wrong else "200 OK", [("Content-Type", "text/plain")])
             return [(wrong or "ok").encode() + b"\n"]
         if path == "/metrics":
-            return exposition(environ, start_response)
+            answer: Iterable[bytes] = exposition(environ, start_response)
+            return answer
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"Here are /metrics and /healthz.\n"]
 

@@ -1,7 +1,8 @@
 """A child that never outlives its parent: `python -m isthmus.console.tether FD MODULE [ARGUMENT ...]`.
 
-FD is the reading end of a pipe whose writing end only the parent holds. The kernel closes it when the parent ends, however it ends; then this process
-ends at once. Linux is asked for a signal too, which also reaches a child that is stopped or hangs outside of Python.
+FD is the reading end of a pipe whose writing end only the parent holds. The kernel closes it when the parent ends,
+however it ends; then this process ends at once. Linux is asked for a signal too, which also reaches a child that is
+stopped or hangs outside of Python.
 """
 
 import ctypes

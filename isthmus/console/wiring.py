@@ -1,4 +1,4 @@
-"""What every composition root needs: settings become clients, checkpoints, entities and a stream that is really ours."""
+"""What every composition root needs: settings become clients, checkpoints, entities and a stream that is ours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
 from isthmus import aws
+from isthmus.attempts import Attempts
 from isthmus.aws_payloads import S3Payloads
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Kind
@@ -19,18 +20,16 @@ from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteStore
-from isthmus.errors import Missing, Poison, Refused, Transient
+from isthmus.errors import Missing, Poison, Refused
 from isthmus.lifecycle import ThreadStop
-from isthmus.log import Away, get_logger
 from isthmus.metrics import Metrics
 from isthmus.payloads import Payloads
 from isthmus.pipeline import Pipeline
-from isthmus.retry import Backoff, keep_trying
+from isthmus.retry import Backoff
 from isthmus.settings import Settings, load_pipelines
 from isthmus.stream import StreamFacts
 
 T = TypeVar("T")
-log = get_logger(__name__)
 _SETUP = "Run `isthmus setup`."
 
 
@@ -46,20 +45,8 @@ class Wiring:
 
     def patiently(self, part: str, action: Callable[[], T]) -> T:
         """Run the action until it goes: says once that the part is away, and once that it is back."""
-        away = Away(part, log, self.clock)
-
-        def failed(error: Transient, _attempt: int) -> None:
-            self.metrics.retries.labels(part, error.cause).inc()
-            self.metrics.away.labels(part).set(1)
-            away.failed(error.cause)
-
-        def recovered(_attempts: int) -> None:
-            self.metrics.away.labels(part).set(0)
-            away.recovered()
-
-        return keep_trying(
-            action, stop=self.stop, chance=self.chance, backoff=Backoff(), on_failure=failed, on_recovery=recovered
-        )
+        attempts = Attempts(part, self.metrics, self.clock)
+        return attempts.until_done(action, stop=self.stop, chance=self.chance, backoff=Backoff())
 
     def checkpoints(self) -> DynamoCheckpoints:
         """Connect to what is remembered between lives."""
@@ -78,7 +65,7 @@ class Wiring:
         facts = self.patiently("kinesis", lambda: aws.describe_stream(kinesis, name))
         if not facts.keeps_partition_keys:
             raise Refused(
-                f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and order is gone.",
+                f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and with them order.",
                 hint="Set it to PARTITION_KEY, or use another stream.",
             )
         recorded = self.patiently("checkpoints", checkpoints.stream.read)
@@ -86,13 +73,13 @@ class Wiring:
             raise Missing(f"Nothing is recorded about the stream {name} yet.", hint=_SETUP)
         if recorded.identity != facts.identity:
             raise Refused(
-                f"The stream {name} was made anew at {facts.identity.created}; watermarks and checkpoints belong to the "
-                f"one made at {recorded.identity.created}.",
+                f"The stream {name} was made anew at {facts.identity.created}; watermarks and checkpoints belong to "
+                f"the one made at {recorded.identity.created}.",
                 hint="Run `isthmus setup --new-stream`: it forgets them, and everything is detected and decided again.",
             )
         if recorded.lanes != self.settings.stream.lanes:
             raise Refused(
-                f"stream.lanes is {self.settings.stream.lanes}, but the stream {name} was set up with {recorded.lanes}: "
+                f"stream.lanes is {self.settings.stream.lanes}, but {name} was set up with {recorded.lanes}: "
                 "another number would move entities between shards and turn their order.",
                 hint=f"Set lanes = {recorded.lanes} under [stream].",
             )

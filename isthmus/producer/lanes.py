@@ -299,7 +299,6 @@ class Lanes:
             raise Fatal(f"Lane {lane.lane} was acknowledged and had sent nothing.")
         lane.bundle = None
         lane.attempts = 0
-        lane.retry_at = NEVER
         self._unacknowledged_bytes -= done.events_bytes
         if put.shard != lane.shard:
             self._move(lane, put.shard, len(done.data) + lane.key_bytes, now)

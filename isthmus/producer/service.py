@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.change import Change, Verb, transaction_id, version_of
 from isthmus.checkpoint.ports import Lease, Leases
@@ -17,12 +18,12 @@ from isthmus.clock import Clock, rfc3339
 from isthmus.codec import encode
 from isthmus.errors import OwnershipLost, Transient
 from isthmus.lifecycle import Stop, Stopped
-from isthmus.log import Away, get_logger
+from isthmus.log import get_logger
 from isthmus.metrics import Metrics
 from isthmus.producer.publisher import Publisher
 from isthmus.producer.sources.port import Page, Source, SourceRow
 from isthmus.producer.translator import Encoded
-from isthmus.retry import Backoff, keep_trying
+from isthmus.retry import Backoff
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -91,8 +92,8 @@ class Producer:
         self._save_at = 0.0
         self._read_at = 0.0
         self._failures = 0
-        self._back_office = Away("back_office", log, clock)
-        self._watermark_store = Away("watermark_store", log, clock)
+        self._back_office = Attempts("back_office", metrics, clock, where=lease.name)
+        self._watermark_store = Attempts("watermark_store", metrics, clock, where=lease.name)
 
     def run(self) -> None:
         """Produce until a stop is requested.
@@ -164,8 +165,7 @@ class Producer:
         except Transient as error:
             # The publisher must go on meanwhile, so this wait is a moment in the loop and not a sleep.
             self._failures += 1
-            self._metrics.retries.labels("back_office", error.cause).inc()
-            self._back_office.failed(error.cause)
+            self._back_office.failed(error)
             self._read_at = now + self._settings.backoff.delay(self._failures, self._chance)
             return False
         if self._failures:
@@ -205,8 +205,7 @@ class Producer:
         try:
             self._leases.advance(self._lease.name, self._lease.epoch, done)
         except Transient as error:
-            self._metrics.retries.labels("watermark_store", error.cause).inc()
-            self._watermark_store.failed(error.cause)
+            self._watermark_store.failed(error)
             return
         self._watermark_store.recovered()
         self._saved = done
@@ -226,15 +225,6 @@ class Producer:
             raise OwnershipLost(f"{self._lease.name} was taken by another producer.")
 
     def _keep_trying(self, action: Callable[[], T]) -> T:
-        def failed(error: Transient, _attempt: int) -> None:
-            self._metrics.retries.labels("back_office", error.cause).inc()
-            self._back_office.failed(error.cause)
-
-        return keep_trying(
-            action,
-            stop=self._stop,
-            chance=self._chance,
-            backoff=self._settings.backoff,
-            on_failure=failed,
-            on_recovery=lambda _attempts: self._back_office.recovered(),
+        return self._back_office.until_done(
+            action, stop=self._stop, chance=self._chance, backoff=self._settings.backoff
         )

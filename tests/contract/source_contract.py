@@ -36,15 +36,15 @@ class BackOffice(Protocol):
 def read_all(source: Source, after: str | None, limit: int) -> list[SourceRow]:
     """Read page by page until one is not full."""
     rows: list[SourceRow] = []
-    more = True
-    while more:
+    for _ in range(200):
         page = source.read(after, limit)
         assert len(page.rows) <= limit
         rows += page.rows
         if page.rows:
             after = page.rows[-1].watermark
-        more = page.more
-    return rows
+        if not page.more:
+            return rows
+    raise AssertionError("reading never comes to an end")
 
 
 class SourceContract:

@@ -92,6 +92,17 @@ def test_only_one_loopback_port_listens_even_after_every_service_was_used(runnin
     assert listening_addresses(running.pid) == [f"0100007F:{running.port:04X}"]
 
 
+def test_it_is_told_to_open_no_other_port_and_to_leave_docker_and_our_aws_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
+    environment = embedded._environment(4566, tmp_path, "name")
+    assert environment["DOCKER_HOST"] == f"unix://{tmp_path}/no-docker.sock"
+    assert (environment["IOT_MTLS_ENABLED"], environment["SFTP_ENABLED"]) == ("0", "0")
+    assert "AWS_PROFILE" not in environment
+
+
 def test_it_serves_a_stream_and_is_gone_after_stop(running: Emulator) -> None:
     kinesis = client(running.access, "kinesis")
     with contextlib.closing(kinesis):

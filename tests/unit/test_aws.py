@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, Self
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ParamValidationError
 from botocore.stub import Stubber
 
 from isthmus.aws import (
@@ -71,6 +71,13 @@ def test_a_client_tries_once_and_within_time_limits(service: Service) -> None:
         assert config.tcp_keepalive
         assert config.max_pool_connections == 32
         assert (made.meta.endpoint_url, made.meta.region_name) == ("http://127.0.0.1:9", "eu-central-1")
+
+
+def test_only_what_the_publisher_checked_itself_is_not_checked_again() -> None:
+    with contextlib.closing(client(ACCESS, "kinesis")) as made, pytest.raises(EndpointConnectionError):
+        made.list_streams(Limit=0)
+    with contextlib.closing(client(ACCESS, "dynamodb")) as made, pytest.raises(ParamValidationError):
+        made.list_tables(Limit=0)
 
 
 def test_a_proxy_of_the_environment_does_not_stand_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Changes on the wire: round trips, foreign events, what is no change."""
 
 import json
-import tracemalloc
+import subprocess
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from isthmus.change import MAX_LANES, Change, Kind, Verb, lane_partition_key, version_of
 from isthmus.codec import Limits, NotJson, Undecodable, bundle, canonical, decode, encode, json_bytes, json_value
+from tests.fakes.plain import plain
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 some = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -92,22 +94,25 @@ def refusal_of(event: object) -> Undecodable:
 def test_a_change_comes_back_as_it_went(change: Change) -> None:
     found = change_of(encode(change))
 
-    assert found == change
+    assert found._replace(data=plain(found.data)) == change._replace(data=plain(change.data))
     assert encode(found) == encode(change)
 
 
 @given(st.lists(changes, max_size=5))
 def test_a_bundle_gives_its_changes_in_their_order(several: list[Change]) -> None:
-    assert decode(bundle([encode(change) for change in several])) == several
+    found = decode(bundle([encode(change) for change in several]))
+
+    assert found == [change_of(encode(change)) for change in several]
 
 
 @given(changes, st.integers(0, 3))
 def test_the_layout_of_an_event_does_not_change_what_is_read(change: Change, indent: int) -> None:
     record = encode(change)
-    relaid = json.loads(record, parse_float=Decimal, parse_int=Decimal)
-    relaid = b" " * indent + json_bytes({name: relaid[name] for name in reversed(relaid)}) + b"\n"
+    event = json_value(record)
+    relaid = b" " * indent + json_bytes({name: event[name] for name in reversed(event)}) + b"\n"
 
-    assert repr(decode(relaid)) == repr(decode(record))
+    assert change_of(relaid) == change_of(record)
+    assert repr(change_of(relaid).data) == repr(change_of(record).data)
 
 
 def test_the_wire_form_is_as_documented() -> None:
@@ -272,7 +277,7 @@ def test_a_lane_is_read_from_its_partition_key(lane: int) -> None:
     assert (change.lane, change.extensions) == (lane, None)
 
 
-@pytest.mark.parametrize("name", ["lane-256", "lane-5", "lane-٠٠١", "LANE-001", "lane-0001"])
+@pytest.mark.parametrize("name", ["lane-256", "lane-5", "lane-\u0660\u0660\u0661", "LANE-001", "lane-0001"])
 def test_what_is_no_lane_is_lane_minus_one_and_kept(name: str) -> None:
     change = change_of(FOREIGN | {"partitionkey": name})
 
@@ -443,11 +448,13 @@ def test_damaged_records_never_raise(change: Change, draw: st.DataObject) -> Non
 
 
 json_like = st.recursive(
-    data, lambda inner: st.dictionaries(st.sampled_from([*FOREIGN, "epoch", "data", "time"]), inner), max_leaves=8
+    data,
+    lambda inner: st.dictionaries(st.sampled_from([*FOREIGN, "epoch", "data", "time"]), inner, max_size=4),
+    max_leaves=4,
 )
 
 
-@given(st.lists(json_like | json_like.map(lambda part: FOREIGN | part if isinstance(part, dict) else part), max_size=4))
+@given(st.lists(json_like | json_like.map(lambda part: FOREIGN | part if isinstance(part, dict) else part), max_size=2))
 def test_events_of_any_shape_never_raise(elements: list[Any]) -> None:
     assert len(decode(json_bytes(elements))) == len(elements)
 
@@ -457,7 +464,7 @@ def test_events_of_any_shape_never_raise(elements: list[Any]) -> None:
     [
         (b"[" * 1_000_000, "too-deep"),
         (b"[" * 65 + b"]" * 65, "too-deep"),
-        (encode(FLIGHT)[:-1] + b',"x":' + b'{"a":' * 63 + b"1" + b"}" * 64, "too-deep"),
+        (encode(FLIGHT)[:-1] + b',"x":' + b'{"a":' * 64 + b"1" + b"}" * 65, "too-deep"),
         (b'"' + b"a" * 10 * 1024 * 1024 + b'"', "too-large"),
         (b"[" + b"{}," * 600_000 + b"{}]", "too-large"),
         (b"[" + b"1," * 10_000 + b"1]", "too-many"),
@@ -480,20 +487,27 @@ def test_limits_can_be_set() -> None:
         assert isinstance(decode(record, limits)[0], Undecodable)
 
 
-@pytest.mark.parametrize("filler", [b"[[],[]],", b'{"":1},', b"0.1,", b"1.10,", b'"ab",', b"1E9,"])
-def test_the_largest_record_is_read_or_refused_in_bounded_memory(filler: bytes) -> None:
-    length = 2 * 1024 * 1024
-    record = b"[" + filler * (length // len(filler)) + b"1]"
-    limits = Limits(max_containers=100_000)
+MEASURE = """
+import sys
+from isthmus.codec import decode
+filler = bytes.fromhex(sys.argv[1])
+record = b"[" + filler * (int(sys.argv[2]) // len(filler)) + b"1]"
+def most():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+before = most()
+print(decode(record)[0].reason, most() - before)
+"""
 
-    tracemalloc.start()
-    try:
-        decode(record, limits)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
-    assert peak < 40 * length
+@pytest.mark.parametrize("filler", [b"[[],[]],", b'{"":1},', b"0.1,", b'"ab",', b"1E9,"], ids=repr)
+def test_a_wide_record_is_read_or_refused_in_bounded_memory(filler: bytes) -> None:
+    # In a process of its own: only the operating system sees what orjson really touches.
+    length = 5 * 1024 * 1024
+    command = [sys.executable, "-c", MEASURE, filler.hex(), str(length)]
+    reason, grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    assert reason in {"too-large", "too-many"}
+    assert int(grown) < 35 * length
 
 
 def test_other_modules_find_the_exact_json_here() -> None:

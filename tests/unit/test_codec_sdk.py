@@ -40,16 +40,10 @@ changes = st.builds(
     extensions=st.none() | st.dictionaries(st.sampled_from(["tenant", "x1"]), text | st.integers(), min_size=1),
 )
 markers = st.builds(
-    Change,
-    id=text,
-    source=text,
-    entity=st.just("epoch"),
-    verb=st.just(Verb.MARKER),
-    key=st.just(""),
-    version=st.just(""),
-    lane=st.integers(0, 255),
-    epoch=st.integers(1, 10**18 - 1),
-    time=times,
+    lambda lane, epoch, time: Change("m", "flights", "epoch", Verb.MARKER, "", "", lane, epoch, time),
+    st.integers(0, 255),
+    st.integers(1, 10**18 - 1),
+    times,
 )
 
 

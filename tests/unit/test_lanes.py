@@ -212,6 +212,19 @@ def test_the_lane_that_waits_longest_goes_first() -> None:
     assert order == [2, 0, 1]
 
 
+def test_a_lane_that_was_passed_over_keeps_its_place() -> None:
+    lanes = lanes_of(3, Limits(max_entries=1, shard_bytes_per_second=None, shard_records_per_second=None))
+    lanes.offer(0, b"1", 0)
+    first = lanes.next_request(0.0)
+    assert first is not None
+    lanes.answered(first, [THROTTLED], 0.0)
+    lanes.offer(1, b"1", 1)
+    lanes.offer(2, b"1", 2)
+    assert list(sent(lanes.next_request(0.5))) == [1]
+    assert list(sent(lanes.next_request(1.0))) == [0]
+    assert list(sent(lanes.next_request(1.0))) == [2]
+
+
 def test_a_shard_is_paced_by_bytes_once_an_answer_has_told_which_it_is() -> None:
     limits = Limits(shard_bytes_per_second=1000, shard_records_per_second=None, burst_seconds=1.0)
     lanes = lanes_of(2, limits)

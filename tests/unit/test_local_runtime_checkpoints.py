@@ -20,10 +20,6 @@ def desk() -> Desk:
     return Desk()
 
 
-def numbers(start: int, end: int) -> list[str]:
-    return [str(number) for number in range(start, end)]
-
-
 def test_checkpoints_are_saved_at_most_once_in_an_interval_and_only_when_something_is_new() -> None:
     desk = Desk(settings=LocalSettings(checkpoint_interval=1.0, poll_interval=0.25, reads_per_second=10))
     times: list[float] = []

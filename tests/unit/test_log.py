@@ -129,6 +129,13 @@ def test_who_logs_in_is_hidden_in_a_traceback() -> None:
     assert "hush" not in json.dumps(lines.all())
 
 
+@pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["a file", "a terminal"])
+def test_a_traceback_in_text_is_plain(out: io.StringIO) -> None:
+    configure("text", "info", stream=out)
+    get_logger("x").error("failed", exc_info=ValueError("why"))
+    assert "ValueError: why" in out.getvalue()
+
+
 def test_a_long_value_is_cut_and_says_how_long_it_was() -> None:
     lines = Lines()
     lines.log.info("read", row="x" * 10_000, rows=["y" * 10_000], short="z" * LONGEST_VALUE)

@@ -1,6 +1,7 @@
 """From rows to encoded changes, whatever the user's functions do."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -288,6 +289,13 @@ def test_a_contract_that_writes_nan_by_its_name_does_not_get_it_through() -> Non
     for weight in (math.nan, math.inf):
         change = Bench(returning(Constants(weight=weight)), contract=Constants).untranslated()
         assert change.data["reason"] == "not-finite"
+
+
+def test_a_state_that_breaks_its_contract_is_untranslated_also_where_warnings_are_silent() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        change = Bench(returning(Item.model_construct(name=7, weight="x", parts={}))).untranslated()  # type: ignore[arg-type]
+    assert change.data["reason"] == "contract"
 
 
 def test_the_word_null_or_nan_in_a_text_is_no_fault() -> None:

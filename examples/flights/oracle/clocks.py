@@ -30,16 +30,17 @@ def first_moment_after(start: datetime, hhmm: int, zone: ZoneInfo) -> datetime:
     shown = time(hhmm // 100 % 24, hhmm % 100)
     first_day = start.astimezone(zone).date()
     days = (first_day + timedelta(days=n) for n in range(_DAYS_TO_TRY))
-    return min(moment for day in days for moment in _moments(day, shown, zone) if moment > start)
+    # In ascending order, because no clock is set back over midnight where these flights go.
+    return next(moment for day in days for moment in _moments(day, shown, zone) if moment > start)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _moments(day: date, shown: time, zone: ZoneInfo) -> frozenset[datetime]:
-    """Give every UTC moment at which the zone's clock shows this time on this day: none, one or two."""
+def _moments(day: date, shown: time, zone: ZoneInfo) -> list[datetime]:
+    """Give every UTC moment at which the zone's clock shows this time on this day, in order: none, one or two."""
     wall = datetime.combine(day, shown)
     candidates = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
     # A wall time that summer time leaves out is converted all the same, but does not read back.
-    return frozenset(moment for moment in candidates if moment.astimezone(zone).replace(tzinfo=None) == wall)
+    return sorted(moment for moment in candidates if moment.astimezone(zone).replace(tzinfo=None) == wall)
 
 
 def utc_text(moment: datetime) -> str:

@@ -1,16 +1,17 @@
 """Compares what the front office holds with what it must hold, row by row."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from examples.flights.oracle.evidence import FrontOffice
+from examples.flights.oracle.evidence import Tables
 from examples.flights.oracle.expect import BoardRow, Expectation, FlightRow
 from examples.flights.oracle.findings import Findings
 from examples.flights.oracle.words import position_of, version_number
 
 
-def compare(found: FrontOffice, expected: Expectation, last_position: Mapping[str, int], findings: Findings) -> None:
-    """Add one finding for every row or key that differs in `flight`, `airport_board` and the parking lot.
+def compare_tables(found: Tables, expected: Expectation, last_position: Mapping[str, int], findings: Findings) -> None:
+    """Add one finding for every row or key that differs in `flight` and `airport_board`.
 
     `last_position` is each key's last `UPDSEQ` in the journal: a flight's version must carry it, and its guard must
     carry the flight's version.
@@ -18,7 +19,14 @@ def compare(found: FrontOffice, expected: Expectation, last_position: Mapping[st
     _compare_flights(found.flights, expected.flights, last_position, findings)
     _compare_guards(found.flights, found.guards, findings)
     _compare_board(found.board, expected.board, findings)
-    _compare_parked({change.key for change in found.parked}, expected.parked_keys, findings)
+
+
+def compare_parked_keys(found: AbstractSet[str], expected: AbstractSet[str], findings: Findings) -> None:
+    """Add one finding for every key that is parked and must not be, or the other way round."""
+    for key in sorted(expected - found):
+        findings.add("parked", f"{key} must be parked and is not")
+    for key in sorted(found - expected):
+        findings.add("parked", f"{key} is parked and must not be")
 
 
 def _compare_flights(
@@ -80,10 +88,3 @@ def _compare_board(rows: Iterable[tuple[Any, ...]], expected: Mapping[str, Board
         ]
         if differences:
             findings.add("board", f"{airport}: " + "; ".join(differences))
-
-
-def _compare_parked(found: set[str], expected: frozenset[str], findings: Findings) -> None:
-    for key in sorted(expected - found):
-        findings.add("parked", f"{key} must be parked and is not")
-    for key in sorted(found - expected):
-        findings.add("parked", f"{key} is parked and must not be")

@@ -1,4 +1,7 @@
-"""Reads what a run left behind in its two databases, read-only, into plain values."""
+"""Reads what a run left behind in its two databases, read-only, into plain values.
+
+Keys and IDs are interned: a year has each of them three times a million over.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 from examples.flights.oracle.findings import Findings
@@ -37,47 +41,67 @@ class ParkedChange(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FrontOffice:
-    """The front office's tables. Versions of `flights` stand as they were found; all other versions are numbers."""
+class Tables:
+    """The tables that customers read, as they were found, and the version of each guard as a number."""
 
     flights: list[tuple[Any, ...]]
     board: list[tuple[Any, ...]]
     guards: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What Isthmus noted of its decisions: by transaction ID, and what is parked."""
+
     history: dict[str, Decision]
     parked: list[ParkedChange]
 
 
-def read_journal(back_office: Path, findings: Findings) -> dict[int, Modification]:
-    """Give the journal by `UPDSEQ`. Raises sqlite3.Error when the database cannot be read or lacks the table."""
+@contextmanager
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database read-only; everything read through it is of one moment.
+
+    Raises sqlite3.Error when it cannot be read.
+    """
+    db = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        # A run that stays up may still be writing.
+        db.execute("BEGIN")
+        yield db
+    finally:
+        db.close()
+
+
+def read_journal(back_office: sqlite3.Connection, findings: Findings) -> dict[int, Modification]:
+    """Give the journal by `UPDSEQ`. Raises sqlite3.Error when the database lacks the table."""
     journal: dict[int, Modification] = {}
-    with _reading(back_office) as db:
-        rows = db.execute("SELECT UPDSEQ, CARR, FLTNO, DEPDT, ORIG, COMMITTED FROM FLTJRN ORDER BY UPDSEQ")
-        for updseq, carrier, number, yyyymmdd, origin, committed_ms in rows:
-            if updseq in journal:
-                findings.add("journal", f"UPDSEQ {updseq} was given to two row changes")
-            day = date(yyyymmdd // 10_000, yyyymmdd // 100 % 100, yyyymmdd % 100)
-            journal[updseq] = Modification(flight_key(carrier, number, day, origin), committed_ms)
+    for updseq, carrier, number, yyyymmdd, origin, committed_ms in back_office.execute(
+        "SELECT UPDSEQ, CARR, FLTNO, DEPDT, ORIG, COMMITTED FROM FLTJRN ORDER BY UPDSEQ"
+    ):
+        if updseq in journal:
+            findings.add("journal", f"UPDSEQ {updseq} was given to two row changes")
+        day = date(yyyymmdd // 10_000, yyyymmdd // 100 % 100, yyyymmdd % 100)
+        journal[updseq] = Modification(intern(flight_key(carrier, number, day, origin)), committed_ms)
     return journal
 
 
-def read_front_office(front_office: Path, findings: Findings) -> FrontOffice:
-    """Give the front office's tables, all as of one moment.
+def read_tables(front_office: sqlite3.Connection, findings: Findings) -> Tables:
+    """Give the front office's tables. Raises sqlite3.Error when the database lacks one."""
+    return Tables(
+        flights=front_office.execute(
+            "SELECT key, carrier_code, carrier_name, flight_number, tail_number, origin, destination, status,"
+            " scheduled_departure, actual_departure, scheduled_arrival, actual_arrival, version FROM flight"
+        ).fetchall(),
+        board=front_office.execute(
+            "SELECT airport, departures, arrivals, cancellations, diversions FROM airport_board"
+        ).fetchall(),
+        guards=_guards(front_office, findings),
+    )
 
-    Raises sqlite3.Error when the database cannot be read or lacks a table.
-    """
-    with _reading(front_office) as db:
-        return FrontOffice(
-            flights=db.execute(
-                "SELECT key, carrier_code, carrier_name, flight_number, tail_number, origin, destination, status,"
-                " scheduled_departure, actual_departure, scheduled_arrival, actual_arrival, version FROM flight"
-            ).fetchall(),
-            board=db.execute(
-                "SELECT airport, departures, arrivals, cancellations, diversions FROM airport_board"
-            ).fetchall(),
-            guards=_guards(db, findings),
-            history=_history(db, findings),
-            parked=_parked(db, findings),
-        )
+
+def read_outcomes(front_office: sqlite3.Connection, findings: Findings) -> Outcomes:
+    """Give the history and the parking lot. Raises sqlite3.Error when the database lacks one."""
+    return Outcomes(_history(front_office, findings), _parked(front_office, findings))
 
 
 def _guards(db: sqlite3.Connection, findings: Findings) -> dict[str, int]:
@@ -104,7 +128,7 @@ def _history(db: sqlite3.Connection, findings: Findings) -> dict[str, Decision]:
         elif txn in history:
             findings.add("history", f"transaction {txn} of {key} stands there twice")
         else:
-            history[txn] = Decision(key, version, outcome, decided_ms)
+            history[intern(txn)] = Decision(intern(key), version, intern(outcome), decided_ms)
     return history
 
 
@@ -117,14 +141,3 @@ def _parked(db: sqlite3.Connection, findings: Findings) -> list[ParkedChange]:
         else:
             parked.append(ParkedChange(key, version, txn))
     return parked
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
-        # All tables from one snapshot: a run that stays up may still be writing.
-        db.execute("BEGIN")
-        yield db
-    finally:
-        db.close()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.flights.oracle.books import keep_books
-from examples.flights.oracle.compare import compare
-from examples.flights.oracle.evidence import Modification, read_front_office, read_journal
+from examples.flights.oracle.compare import compare_parked_keys, compare_tables
+from examples.flights.oracle.evidence import Modification, read_journal, read_outcomes, read_tables, reading
 from examples.flights.oracle.expect import Expectation
 from examples.flights.oracle.findings import Findings
 from examples.flights.oracle.measures import Freshness, changes_per_s, freshness
@@ -63,18 +63,25 @@ def judge(
     is no verdict then.
     """
     findings = Findings()
+    with reading(back_office) as back, reading(front_office) as front:
+        journal = read_journal(back, findings)
+        # A year's tables are large: they are let go before the rest is read.
+        tables = read_tables(front, findings)
+        compare_tables(tables, expected, _last_positions(journal), findings)
+        entities, guards = len(tables.flights), tables.guards
+        del tables
+        outcomes = read_outcomes(front, findings)
+    parked_keys = {change.key for change in outcomes.parked}
+    compare_parked_keys(parked_keys, expected.parked_keys, findings)
     stream = read_stream(records, findings)
-    journal = read_journal(back_office, findings)
-    front = read_front_office(front_office, findings)
     books = keep_books(
         journal=journal,
-        history=front.history,
-        parked=front.parked,
-        guards=front.guards,
+        history=outcomes.history,
+        parked=outcomes.parked,
+        guards=guards,
         published=stream.changes,
         findings=findings,
     )
-    compare(front, expected, _last_positions(journal), findings)
     return Verdict(
         modifications=books.modifications,
         published=len(stream.changes),
@@ -82,17 +89,17 @@ def judge(
         applied=books.applied,
         superseded=books.superseded,
         filtered=books.filtered,
-        parked_keys=len({change.key for change in front.parked}),
+        parked_keys=len(parked_keys),
         parked_changes=books.parked_changes,
-        entities=len(front.flights),
+        entities=entities,
         balanced=books.balanced,
         unaccounted=books.unaccounted,
         without_outcome=books.without_outcome,
         mismatches=findings.count,
         mismatches_by_kind=findings.by_kind,
         samples=findings.samples,
-        freshness_ms=freshness(journal, front.history, first_load),
-        changes_per_s=changes_per_s(front.history, first_load),
+        freshness_ms=freshness(journal, outcomes.history, first_load),
+        changes_per_s=changes_per_s(outcomes.history, first_load),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, NamedTuple
 
 import orjson
@@ -63,5 +64,5 @@ def _events(record: bytes, count: int, findings: Findings) -> Iterator[dict[str,
 def _change(event: dict[str, Any]) -> tuple[str, Published] | tuple[None, None]:
     name, key, version = event.get("id"), event.get("subject"), version_number(event.get("sequence"))
     if event.get("type") in _CHANGES and isinstance(name, str) and isinstance(key, str) and version is not None:
-        return name, Published(key, version)
+        return intern(name), Published(intern(key), version)
     return None, None

@@ -1,4 +1,4 @@
-"""`isthmus check`: is everything as the settings say?"""
+"""`isthmus check`: whether everything is as the settings say."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +72,8 @@ def _steps(wiring: Wiring, pipelines: dict[str, Pipeline]) -> list[tuple[str, St
             try:
                 references.refresh_if_due()
                 page = opened.read(None, 1)
-                return f"{section.table} can be read, up to {section.cursor} {page.bound}; {len(section.references)} references"
+                tables = ", ".join(section.references) or "none"
+                return f"{section.table} can be read, up to {section.cursor} {page.bound}; references: {tables}"
             finally:
                 opened.close()
                 references.close()

@@ -37,10 +37,16 @@ class _Rate(click.ParamType):
 
 
 @click.command()
-@click.option("--days", type=click.IntRange(1, 365), default=31, show_default=True, help="Days of 2013, from 1 January.")
+@click.option(
+    "--days", type=click.IntRange(1, 365), default=31, show_default=True, help="Days of 2013, from 1 January."
+)
 @click.option("--shards", type=click.IntRange(1, 16), default=4, show_default=True, help="Shards of the stream.")
 @click.option(
-    "--rate", type=_Rate(), default="2000", show_default=True, help="Modifications per second of the live phase, or max."
+    "--rate",
+    type=_Rate(),
+    default="2000",
+    show_default=True,
+    help="Modifications per second of the live phase, or max.",
 )
 @click.option(
     "--dir",

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from isthmus import aws
+from isthmus.checkpoint.ownership import source_lease, worker_lease
+from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.console.commands.options import config_option, json_option
 from isthmus.console.exits import Exit
 from isthmus.console.producing import open_source
 from isthmus.console.wiring import Wiring, reader_of
-from isthmus.checkpoint.ownership import source_lease, worker_lease
-from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.errors import IsthmusError
 from isthmus.settings import load

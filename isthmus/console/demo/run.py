@@ -11,9 +11,9 @@ from isthmus.console.demo import readings, standing
 from isthmus.console.demo.office import Office
 from isthmus.console.demo.pipeline import Pipeline, free_port
 from isthmus.console.demo.plan import Place, Plan
-from isthmus.console.demo.tape import Tape
 from isthmus.console.demo.view import View
 from isthmus.console.embedded import Emulator
+from isthmus.console.tape import Tape
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.errors import Fatal

@@ -43,7 +43,10 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         (number("filtered"), "were filtered by rule"),
         (number("published"), f"changes went through {number('shards')} shards in {number('records')} Kinesis records"),
         (number("entities"), "flights stand in the front office"),
-        (number("mismatches"), "differences from an independent computation of flights, airport boards and parked keys"),
+        (
+            number("mismatches"),
+            "differences from an independent computation of flights, airport boards and parked keys",
+        ),
         (f"{summary['changes_per_s']:,.0f}/s", "changes applied in the first load"),
     ]
     if freshness["p50"] is not None:
@@ -56,6 +59,11 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     repeats = [f"{summary[name]:,} {name}" for name in ("duplicate", "stale", "fenced") if summary[name]]
     if repeats:
         lines.append((", ".join(repeats), "deliveries were recognised and had no effect"))
-    lines.append((f"{memory['producer']:.0f} MB", f"of memory for the producer at most, {memory['consumer']:.0f} MB for the consumer"))
+    lines.append(
+        (
+            f"{memory['producer']:.0f} MB",
+            f"of memory for the producer at most, {memory['consumer']:.0f} MB for the consumer",
+        )
+    )
     lines.append((f"{summary['elapsed_s']:.1f} s", "in all, the check included"))
     return lines

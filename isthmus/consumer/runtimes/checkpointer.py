@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.checkpoint.ports import ShardCheckpoint, ShardCheckpoints
 from isthmus.clock import Clock, rfc3339
 from isthmus.consumer.runtimes.port import Processor
 from isthmus.consumer.runtimes.settings import LocalSettings
-from isthmus.consumer.runtimes.watch import Watch
 from isthmus.errors import OwnershipLost, Transient
 from isthmus.lifecycle import Stop
 from isthmus.metrics import Metrics
@@ -34,7 +34,7 @@ class Checkpointer:
         chance: Chance,
         lost: Callable[[], bool],
         metrics: Metrics,
-        watch: Watch,
+        watch: Attempts,
         settings: LocalSettings,
     ) -> None:
         self._shard = shard

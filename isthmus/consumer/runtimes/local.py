@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.checkpoint import answers
 from isthmus.checkpoint.ports import ShardCheckpoint, ShardCheckpoints
@@ -12,12 +13,10 @@ from isthmus.consumer.runtimes.port import Processor, RuntimeStop, Spawn, Task
 from isthmus.consumer.runtimes.reader import Ended, Failed, ReaderEnd, ShardReader, StoppedSoftly
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.shards import ShardState, ShardTree
-from isthmus.consumer.runtimes.watch import Watch
 from isthmus.errors import OwnershipLost, Transient
 from isthmus.lifecycle import Stopped
-from isthmus.log import Away, get_logger
+from isthmus.log import get_logger
 from isthmus.metrics import Metrics
-from isthmus.retry import keep_trying
 from isthmus.stream import StreamIdentity
 
 log = get_logger(__name__)
@@ -69,7 +68,7 @@ class LocalRuntime:
         self._chance = chance
         self._metrics = metrics
         self._settings = settings or LocalSettings()
-        self._watch = Watch("shard_list", "", metrics, Away("shard_list", log, clock))
+        self._watch = Attempts("shard_list", metrics, clock)
         self._readings: dict[str, _Reading] = {}
         self._told: set[str] = set()
         self._abandoned = False
@@ -135,20 +134,18 @@ class LocalRuntime:
 
     def _read(self, reading: _Reading, shard: str, begin: ShardCheckpoint | None) -> ReaderEnd:
         """Read one shard. The whole of its task."""
-        watch = Watch("store", shard, self._metrics, Away("store", log, self._clock))
+        attempts = Attempts("store", self._metrics, self._clock, where=shard)
         try:
-            processor = keep_trying(
+            processor = attempts.until_done(
                 lambda: self._make_processor(shard, begin),
                 stop=self._stop,
                 chance=self._chance,
                 backoff=self._settings.backoff,
-                on_failure=lambda error, _attempt: watch.failed(error),
-                on_recovery=lambda _attempts: watch.recovered(),
             )
         except Stopped:
             return StoppedSoftly()
         finally:
-            watch.forget()
+            attempts.forget()
         reading.reader = ShardReader(
             shard,
             begin,

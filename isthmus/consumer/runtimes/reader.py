@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.checkpoint.ports import ShardCheckpoint, ShardCheckpoints
 from isthmus.clock import Clock
@@ -11,10 +12,9 @@ from isthmus.consumer.runtimes.checkpointer import Checkpointer
 from isthmus.consumer.runtimes.port import Processor
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.shards import ShardState
-from isthmus.consumer.runtimes.watch import Watch
 from isthmus.errors import Fatal, IsthmusError, OwnershipLost, Transient
 from isthmus.lifecycle import Stop, Stopped
-from isthmus.log import Away, get_logger
+from isthmus.log import get_logger
 from isthmus.metrics import Metrics
 from isthmus.retry import keep_trying
 from isthmus.stream import StreamIdentity
@@ -76,8 +76,8 @@ class ShardReader:
         self._lost = lost
         self._metrics = metrics
         self._settings = settings
-        self._stream_watch = Watch("stream", shard, metrics, Away("stream", log, clock))
-        self._checkpoint_watch = Watch("checkpoint", shard, metrics, Away("checkpoint", log, clock))
+        self._stream_watch = Attempts("stream", metrics, clock, where=shard)
+        self._checkpoint_watch = Attempts("checkpoint", metrics, clock, where=shard)
         self._behind = metrics.behind.labels(shard)
         self._buffered = metrics.buffered.labels(shard)
         self._checkpointer = Checkpointer(

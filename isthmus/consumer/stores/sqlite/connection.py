@@ -14,6 +14,11 @@ BUSY_SECONDS = 5.0
 
 _FULL = 2
 """PRAGMA synchronous (sqlite.org)."""
+_CACHE_KIB = 8_192
+"""Keys come in no order, so each batch touches pages all over the file. Measured: a tenth faster than with 2 MiB."""
+_LOG_PAGES = 4_000
+"""16 MiB of write-ahead log before it is copied into the file: pages that change again are copied once. Measured: a
+fifth faster with history than with 1,000, the default."""
 
 
 def writing(path: Path, *, create: bool = False) -> sqlite3.Connection:
@@ -28,6 +33,8 @@ def writing(path: Path, *, create: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             # What a savepoint could undo is kept in memory: it is one batch.
             connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
     except BaseException:
         connection.close()

@@ -1,9 +1,9 @@
 """Forgetting what is old: found by reading beside everybody, deleted a portion at a time."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from isthmus.consumer.stores.port import Pruned
 from isthmus.consumer.stores.sqlite.errors import translated
@@ -14,16 +14,18 @@ class _Old(NamedTuple):
     """Which rows of a table may be forgotten."""
 
     table: str
-    identity: tuple[str, ...]
+    identity: str
+    lowest: str | int
+    """Comes before every identity."""
     condition: str
 
 
 # No index on the moment: it would cost every write, and this reads rarely. A table is gone through once, in the order
 # of its key. What is found is asked again when it is deleted: it may have been decided anew.
-_HISTORY = _Old("isthmus_history", ("key", "version", "txn"), "decided < ?")
-_LEDGER = _Old("isthmus_ledger", ("txn",), "decided < ?")
-_SETTLED = _Old("isthmus_settled", ("txn",), "decided < ?")
-_TOMBSTONES = _Old("isthmus_guard", ("key",), "deleted = 1 AND decided < ?")
+_HISTORY = _Old("isthmus_history", "place", 0, "decided < ?")
+_LEDGER = _Old("isthmus_ledger", "txn", "", "decided < ?")
+_SETTLED = _Old("isthmus_settled", "txn", "", "decided < ?")
+_TOMBSTONES = _Old("isthmus_guard", "key", "", "deleted = 1 AND decided < ?")
 """Only guards of deleted entities: without a living one's, a replay of its old changes would overwrite it."""
 
 Turn = Callable[[], AbstractContextManager[None]]
@@ -49,22 +51,17 @@ class Pruning:
         )
 
     def _forget(self, old: _Old, before_ms: int) -> int:
-        table, identity, condition = old
-        names, marks = ", ".join(identity), ", ".join("?" * len(identity))
-        find = (
-            f"SELECT {names} FROM {table} WHERE {condition} "  # noqa: S608 - constants only
-            f"AND ({names}) > ({marks}) ORDER BY {names} LIMIT ?"
-        )
-        delete = f"DELETE FROM {table} WHERE ({names}) = ({marks}) AND {condition}"  # noqa: S608 - same
+        table, name, after, condition = old
+        find = f"SELECT {name} FROM {table} WHERE {name} > ? AND {condition} ORDER BY {name} LIMIT ?"  # noqa: S608 - constants only
+        delete = f"DELETE FROM {table} WHERE {name} = ? AND {condition}"  # noqa: S608 - same
         deleted = 0
-        after: Sequence[Any] = [""] * len(identity)
         while not self._stop.requested():
             with translated():
-                found = self._connection.execute(find, (before_ms, *after, self._portion)).fetchall()
+                found = self._connection.execute(find, (after, before_ms, self._portion)).fetchall()
             if found:
                 with self._turn(), translated():
                     deleted += self._connection.executemany(delete, [(*row, before_ms) for row in found]).rowcount
-                after = found[-1]
+                (after,) = found[-1]
             if len(found) < self._portion:
                 break
         return deleted

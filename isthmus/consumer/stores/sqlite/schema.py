@@ -31,11 +31,12 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS isthmus_fence (
         source TEXT NOT NULL, lane INTEGER NOT NULL, epoch INTEGER NOT NULL,
         PRIMARY KEY (source, lane)) WITHOUT ROWID""",
-    # For `isthmus trace`; no safety rests on it.
+    # For `isthmus trace`; no safety rests on it. Rows are appended: only the indexes are written at random places.
     """CREATE TABLE IF NOT EXISTS isthmus_history (
-        key TEXT NOT NULL, version TEXT NOT NULL, txn TEXT NOT NULL, outcome TEXT NOT NULL, source TEXT NOT NULL,
+        place INTEGER PRIMARY KEY, key TEXT NOT NULL, version TEXT NOT NULL, txn TEXT NOT NULL,
+        outcome TEXT NOT NULL, source TEXT NOT NULL,
         epoch INTEGER NOT NULL, detected TEXT NOT NULL, arrived INTEGER NOT NULL, decided INTEGER NOT NULL,
-        shard TEXT NOT NULL, sequence TEXT NOT NULL, PRIMARY KEY (key, version, txn)) WITHOUT ROWID""",
+        shard TEXT NOT NULL, sequence TEXT NOT NULL, UNIQUE (key, version, txn))""",
     "CREATE INDEX IF NOT EXISTS isthmus_history_txn ON isthmus_history (txn)",
     f"INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('schema_version', '{SCHEMA_VERSION}')",  # noqa: S608 - a number
 )

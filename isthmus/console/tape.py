@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from isthmus.consumer.feed import Feed
+from isthmus.consumer.feed import Feed, Record
 
 _PAGE = 1000
 
@@ -18,22 +18,25 @@ class Tape:
         """The last sequence number by shard."""
 
     def read(self) -> int:
-        """Read what came since the last time; give how many records that were."""
+        """Read what came since the last time and keep it; give how many records that were."""
         before = len(self.records)
+        for shard, record in self.rest():
+            self.records.append(record.data)
+            self.last[shard] = record.sequence
+        return len(self.records) - before
+
+    def rest(self) -> Iterator[tuple[str, Record]]:
+        """Give what came since the last time, shard by shard, and keep nothing of it."""
         for shard in self._feed.shards():
             if shard.id not in self._iterators:
                 self._iterators[shard.id] = self._feed.iterator(shard.id, None)
-            for record_sequence, data in self._rest(shard.id):
-                self.records.append(data)
-                self.last[shard.id] = record_sequence
-        return len(self.records) - before
+            yield from ((shard.id, record) for record in self._shard(shard.id))
 
-    def _rest(self, shard: str) -> Iterator[tuple[str, bytes]]:
+    def _shard(self, shard: str) -> Iterator[Record]:
         iterator = self._iterators[shard]
         while iterator is not None:
             fetched = self._feed.fetch(iterator, _PAGE)
             iterator = self._iterators[shard] = fetched.iterator
-            for record in fetched.records:
-                yield record.sequence, record.data
+            yield from fetched.records
             if not fetched.records and not fetched.behind_ms:
                 return

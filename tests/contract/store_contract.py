@@ -1,0 +1,703 @@
+"""What every front-office store does, driven by the real applier. An adapter's test module derives from these classes.
+
+It provides the fixture `office`, a `FrontOffice` that is fresh and prepared: a table `thing` (`key`, `size`, `note`, `version`;
+size must not be negative) for entities `thing` of kind state, and a table `effect` (`txn`, `times`) that handlers write.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from typing import Any, Protocol
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isthmus.change import Change, Kind, Outcome, Verb, version_of
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.port import Delivered, Entity, Pruned, Session, Store, TableMapping
+from isthmus.consumer.stores.reading import StoreReader
+from isthmus.errors import Poison, TargetDown, Transient
+from isthmus.metrics import Metrics
+from isthmus.pipeline import Row, Transaction
+from tests.fakes.clock import FakeClock, FakeStop
+
+APPLIED, DUPLICATE, STALE, FENCED, PARKED = (
+    Outcome.APPLIED,
+    Outcome.DUPLICATE,
+    Outcome.STALE,
+    Outcome.FENCED,
+    Outcome.PARKED,
+)
+SOURCE = "flights"
+
+
+class FrontOffice(Protocol):
+    """A store with the test's tables, and a way to look into them."""
+
+    statement: Callable[[str], str]
+    """Turns `?` marks into the adapter's own."""
+
+    def store(self, entities: Sequence[Entity]) -> Store: ...
+    def reader(self) -> StoreReader: ...
+    def fresh(self) -> "FrontOffice":
+        """Give another one, empty."""
+        ...
+
+    def settle(self, txn: str) -> None:
+        """Write a transaction ID that an operator settled at the moment 0."""
+        ...
+
+    def outage(self) -> BaseException:
+        """Give the driver's own error for a store that is away."""
+        ...
+
+    def break_at(
+        self, session: Session, at: int, error: BaseException, *, only: str = "", after: bool = False
+    ) -> Callable[[], bool]:
+        """Make one statement of a session raise instead of run: number `at`, from 0, of those with `only` in them.
+
+        With `after` it runs first. Give a function that says whether it happened.
+        """
+        ...
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Give the rows of one of the test's tables in the order of their first column."""
+        ...
+
+    def own(self, name: str) -> list[dict[str, Any]]:
+        """Give the rows of one of our own tables, `isthmus_{name}`, in a fixed order, without moments and places."""
+        ...
+
+
+class Told:
+    """What handlers were told, and how they misbehave."""
+
+    def __init__(self, office: FrontOffice) -> None:
+        self.previous: list[tuple[str, Row | None]] = []
+        self.raises: dict[str, list[BaseException]] = {}
+        """By transaction ID: what to raise, time after time, after the effect was written."""
+        self.swallows: bool | Exception = False
+        self._effect = office.statement(
+            "INSERT INTO effect (txn, times) VALUES (?, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
+        )
+
+    def __call__(self, tx: Transaction, change: Change, previous: Row | None) -> None:
+        self.previous.append((change.id, previous))
+        try:
+            tx.execute(self._effect, (change.id,))
+        except Transient:
+            if not self.swallows:
+                raise
+            with suppress(Transient):
+                tx.execute(self._effect, ("behind the unit's back",))
+            if isinstance(self.swallows, Exception):
+                raise self.swallows from None
+        if self.raises.get(change.id):
+            raise self.raises[change.id].pop(0)
+
+
+class World:
+    """An applier on a store: two entity types of kind state, `thing` and `other` (handlers only), and `posting` of kind event."""
+
+    def __init__(self, office: FrontOffice, *, history: bool = True) -> None:
+        self.office = office
+        self.told = Told(office)
+        mapping = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
+        self.entities = [
+            Entity("thing", Kind.STATE, mapping, contract, (self.told,)),
+            Entity("posting", Kind.EVENT, None, contract, (self.told,)),
+        ]
+        self.store = office.store(self.entities)
+        self.session = self.store.session()
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.history = history
+        self.applier = self.applier_of(self.session)
+
+    def applier_of(self, session: Session) -> Applier:
+        by_name = {entity.name: entity for entity in self.entities}
+        return Applier(session, by_name, self.clock, self.metrics, history=self.history)
+
+    def apply(self, *changes: Change) -> list[Outcome | None]:
+        self.clock.move(1)
+        return self.applier.apply([delivered(change) for change in changes])
+
+    def close(self) -> None:
+        self.session.close()
+
+    def state(self) -> dict[str, Any]:
+        """Give everything that the store holds, but for moments."""
+        names = ("guard", "ledger", "settled", "parked", "outbox", "fence", "history")
+        own = {name: self.office.own(name) for name in names}
+        return {"thing": self.office.rows("thing"), "effect": self.office.rows("effect"), **own}
+
+    def parked(self) -> list[tuple[str, str]]:
+        return sorted((row["txn"], row["reason"]) for row in self.office.own("parked"))
+
+    def effects(self) -> dict[str, int]:
+        return {row["txn"]: row["times"] for row in self.office.rows("effect")}
+
+    def history_of(self) -> dict[str, str]:
+        return {row["txn"]: row["outcome"] for row in self.office.own("history")}
+
+
+def contract(data: Any) -> None:
+    if isinstance(data, dict) and data.get("note") == "wrong":
+        raise Poison("contract", "wrong note")
+    if isinstance(data, dict) and data.get("note") == "odd":
+        raise ZeroDivisionError
+
+
+def delivered(change: Change) -> Delivered:
+    return Delivered(change, "shard-0", "1", 1)
+
+
+def upsert(n: int, key: str = "k", **other: Any) -> Change:
+    """Give a state of the entity, version n, that is good unless `size` or `note` make it bad."""
+    data = {"size": other.pop("size", n), "note": other.pop("note", "fine")}
+    fields = {"id": f"{key}-{n}", "entity": "thing", "verb": Verb.UPSERT, "rowhash": f"hash-{n}", "data": data, **other}
+    return Change(
+        source=SOURCE, key=key, version=version_of(0, n), lane=1, epoch=fields.pop("epoch", 1), time="", **fields
+    )
+
+
+def delete(n: int, key: str = "k") -> Change:
+    return upsert(n, key)._replace(verb=Verb.DELETE, data=None)
+
+
+def event(n: int, key: str = "k", **other: Any) -> Change:
+    return upsert(n, key, **other)._replace(entity="posting", verb=Verb.EVENT)
+
+
+def untranslated(n: int, key: str = "k", entity: str = "thing") -> Change:
+    data = {"reason": "no-airport", "message": "BQN is unknown", "row": {"a": n}}
+    return upsert(n, key)._replace(entity=entity, verb=Verb.UNTRANSLATED, data=data)
+
+
+def marker(epoch: int, lane: int = 1, source: str = SOURCE) -> Change:
+    return Change(f"m-{epoch}", source, "epoch", Verb.MARKER, "", "", lane, epoch, "")
+
+
+class ByModel:
+    """The rules once more, one change after another, in a few lines: what the end must be whatever the batches were."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[int, str]] = {}
+        self.guards: dict[str, tuple[str, str]] = {}
+        self.ledger: set[str] = set()
+        self.lot: dict[tuple[str, str], str] = {}
+        self.fence = 0
+
+    def take(self, change: Change) -> Outcome | None:
+        if change.verb is Verb.MARKER:
+            self.fence = max(self.fence, change.epoch)
+            return None
+        if change.epoch < self.fence:
+            return FENCED
+        is_event = change.entity == "posting"
+        version, txn = self.guards.get(change.key, ("", ""))
+        if change.id in self.ledger or (not is_event and change.id == txn):
+            return DUPLICATE
+        if not is_event and change.version <= version:
+            return STALE
+        if (change.key, change.id) in self.lot:
+            return PARKED
+        bad = change.verb is Verb.UNTRANSLATED or bool(
+            change.data and (change.data["size"] < 0 or change.data["note"] == "wrong")
+        )
+        if bad or (is_event and any(key == change.key for key, _ in self.lot)):
+            self.lot[change.key, change.id] = change.version
+            return PARKED
+        if is_event:
+            self.ledger.add(change.id)
+            return APPLIED
+        self.guards[change.key] = (change.version, change.id)
+        self.lot = {place: old for place, old in self.lot.items() if place[0] != change.key or old > change.version}
+        self.rows.pop(change.key, None)
+        if change.verb is Verb.UPSERT:
+            self.rows[change.key] = (change.data["size"], change.data["note"])
+        return APPLIED
+
+
+def agrees(world: World, model: ByModel) -> None:
+    rows = {row["key"]: (row["size"], row["note"]) for row in world.office.rows("thing")}
+    assert rows == model.rows
+    assert {row["key"]: (row["version"], row["txn"]) for row in world.office.own("guard")} == model.guards
+    assert {row["txn"] for row in world.office.own("ledger")} == model.ledger
+    assert {(row["key"], row["txn"]): row["version"] for row in world.office.own("parked")} == model.lot
+    assert all(times == 1 for times in world.effects().values())
+
+
+STATES = (upsert(1), delete(2), upsert(3), upsert(4, size=-1), untranslated(5))
+EVENTS = (event(1), event(2), event(3, size=-1, note="wrong"), untranslated(4, entity="posting"), event(5))
+"""Five changes of one entity: good ones, a delete, poison of the store, of the contract and of the translator."""
+
+
+BATCH = (upsert(1), upsert(2, "b", size=-1), delete(2), event(1, "e"), untranslated(3), upsert(4), marker(2))
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+@pytest.fixture
+def world(office: FrontOffice) -> Iterator[World]:
+    made = World(office)
+    yield made
+    made.close()
+
+
+class StoreContract:
+    """Deciding."""
+
+    @pytest.mark.parametrize("changes", [STATES, EVENTS], ids=["state", "event"])
+    def test_every_order_of_five_changes_ends_as_the_model_says(
+        self, office: FrontOffice, changes: Sequence[Change]
+    ) -> None:
+        # One key for each order, all in one store: many entities side by side are one batch.
+        world, model = World(office), ByModel()
+        with closing(world):
+            for count in range(1, 6):
+                orders = list(itertools.permutations(changes, count))
+                batch = [
+                    change._replace(key=f"{count}-{number}", id=f"{count}-{number}-{change.id}")
+                    for number, order in enumerate(orders)
+                    for change in order
+                ]
+                expected = [model.take(change) for change in batch]
+                assert world.apply(*batch) == expected
+            agrees(world, model)
+
+    def test_a_batch_in_any_cut_ends_as_one_by_one(self, office: FrontOffice) -> None:
+        changes = [*STATES, upsert(3), marker(2), upsert(6, epoch=1), upsert(6, epoch=2), event(7, "e"), *EVENTS[2:]]
+        ends = []
+        for cut in range(len(changes) + 1):
+            world = World(office.fresh())
+            with closing(world):
+                outcomes = [*world.apply(*changes[:cut]), *world.apply(*changes[cut:])]
+                ends.append((outcomes, world.state()))
+        world = World(office.fresh())
+        with closing(world):
+            ends.append(([outcome for change in changes for outcome in world.apply(change)], world.state()))
+        assert all(end == ends[-1] for end in ends)
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        st.lists(
+            st.lists(
+                st.one_of(
+                    st.builds(upsert, st.integers(1, 4), st.sampled_from("ab"), size=st.sampled_from([-1, 1, 2])),
+                    st.builds(delete, st.integers(1, 4), st.sampled_from("ab")),
+                    st.builds(untranslated, st.integers(1, 4), st.sampled_from("ab")),
+                    st.builds(event, st.integers(1, 6), st.sampled_from("cd"), note=st.sampled_from(["fine", "wrong"])),
+                    st.builds(marker, st.integers(1, 2)),
+                ),
+                max_size=6,
+            ),
+            max_size=4,
+        )
+    )
+    def test_whatever_comes_the_store_agrees_with_the_model(
+        self, office: FrontOffice, batches: list[list[Change]]
+    ) -> None:
+        world, model = World(office.fresh()), ByModel()
+        with closing(world):
+            for batch in batches:
+                assert world.apply(*batch) == [model.take(change) for change in batch]
+            agrees(world, model)
+
+    def test_a_whole_replay_changes_nothing(self, world: World) -> None:
+        changes = [*STATES, *[event(n, "e") for n in (1, 2)], marker(2), upsert(9, epoch=1), upsert(9, epoch=2)]
+        world.apply(*changes)
+        before = world.state()
+        for _ in range(3):
+            world.apply(*changes)
+        assert world.state() == before
+        assert set(world.effects().values()) == {1}
+
+    def test_one_key_many_times_in_a_batch_hands_each_handler_the_state_before_it(self, world: World) -> None:
+        assert world.apply(upsert(1), upsert(2), delete(3), upsert(4)) == [APPLIED] * 4
+        seen = [(txn, previous and previous["size"]) for txn, previous in world.told.previous]
+        assert seen == [("k-1", None), ("k-2", 1), ("k-3", 2), ("k-4", None)]
+
+    def test_the_same_id_with_another_rowhash_is_an_alarm_and_the_first_stays(self, world: World) -> None:
+        world.apply(upsert(1), event(1, "e"), untranslated(1, "p"))
+        again = [upsert(1, size=9), event(1, "e"), untranslated(1, "p")]
+        assert world.apply(*[change._replace(rowhash="other") for change in again]) == [DUPLICATE, DUPLICATE, PARKED]
+        assert world.metrics.hash_alarms._value.get() == 3
+        assert world.office.rows("thing")[0]["size"] == 1
+
+    def test_one_id_on_two_keys_of_kind_event_takes_effect_once(self, world: World) -> None:
+        twins = [event(1, "a")._replace(id="twin"), event(1, "b")._replace(id="twin")]
+        assert world.apply(*twins) == [APPLIED, DUPLICATE]
+        assert world.effects() == {"twin": 1}
+
+    def test_a_type_gone_from_the_settings_does_not_park_what_took_effect(self, world: World) -> None:
+        world.apply(event(1), upsert(1, "s"), upsert(2, "s"))
+        gone = [change._replace(entity="gone") for change in (event(1), upsert(2, "s"), upsert(1, "s"), upsert(3, "s"))]
+        assert world.apply(*gone) == [DUPLICATE, DUPLICATE, STALE, PARKED]
+        assert world.parked() == [("s-3", "unknown-entity")]
+
+    # poison
+
+    @pytest.mark.parametrize("place", [0, 1, 3, 6])
+    @pytest.mark.parametrize(
+        "how", ["store", "contract", "odd-contract", "handler", "odd-handler", "untranslated", "verb"]
+    )
+    def test_poison_anywhere_in_a_batch_parks_itself_alone(self, world: World, how: str, place: int) -> None:
+        batch = [upsert(1, f"k{number}") for number in range(7)]
+        bad = {
+            "store": upsert(1, "bad", size=-1),
+            "contract": upsert(1, "bad", note="wrong"),
+            "odd-contract": upsert(1, "bad", note="odd"),
+            "untranslated": untranslated(1, "bad"),
+            "verb": upsert(1, "bad")._replace(verb=Verb.EVENT),
+        }.get(how, upsert(1, "bad"))
+        error: Callable[[], BaseException] = (lambda: Poison("no-gate")) if how == "handler" else SystemExit
+        world.told.raises["bad-1"] = [error() for _ in range(9)]
+        batch[place] = bad
+        outcomes = world.apply(*batch)
+        assert outcomes == [PARKED if number == place else APPLIED for number in range(7)]
+        reasons = {
+            "store": "constraint",
+            "contract": "contract",
+            "odd-contract": "contract-error",
+            "handler": "no-gate",
+        }
+        reasons |= {"odd-handler": "handler-error", "untranslated": "no-airport", "verb": "wrong-verb"}
+        assert world.parked() == [("bad-1", reasons[how])]
+        assert [row["txn"] for row in world.office.own("outbox")] == ["bad-1"]
+        assert set(world.effects()) == {change.id for change in batch if change is not bad}
+        assert len(world.office.rows("thing")) == 6
+
+    def test_a_batch_of_nothing_but_poison_is_parked_whole(self, world: World) -> None:
+        batch = [upsert(1, f"k{number}", size=-1) for number in range(50)]
+        assert world.apply(*batch) == [PARKED] * 50
+        assert len(world.office.own("outbox")) == 50
+
+    def test_an_error_that_does_not_come_again_parks_nothing(self, world: World) -> None:
+        for batch in ([upsert(1, "a")], [upsert(1, "b"), upsert(1, "c")]):
+            world.told.raises[batch[0].id] = [RuntimeError()]
+            assert set(world.apply(*batch)) == {APPLIED}
+        assert set(world.effects().values()) == {1}
+
+    def test_an_outage_inside_a_handler_is_no_poison(self, world: World) -> None:
+        for error in (TargetDown("away"), Transient("busy")):
+            world.told.raises["k-1"] = [error]
+            with pytest.raises(type(error)):
+                world.apply(upsert(1))
+        assert not any(world.state().values())
+        assert world.apply(upsert(1)) == [APPLIED]
+
+    def test_a_reason_and_a_message_from_user_code_are_kept_within_bounds(self, world: World) -> None:
+        world.told.raises["k-1"] = [Poison("Gate 12 \ud800 is\0 closed", "x" * 10_000) for _ in range(3)]
+        assert world.apply(upsert(1)) == [PARKED]
+        (row,) = world.office.own("parked")
+        assert row["reason"] == "handler-refused"
+        assert row["message"].startswith("Gate 12 ? is closed: x")
+        assert len(row["message"]) <= 500
+
+    # parking
+
+    def test_a_state_frees_what_is_older_and_never_anything_newer(self, world: World) -> None:
+        world.apply(untranslated(2), untranslated(5), untranslated(7))
+        assert world.apply(upsert(6)) == [APPLIED]
+        assert world.parked() == [("k-7", "no-airport")]
+        assert world.history_of() == {"k-2": "superseded", "k-5": "superseded", "k-6": "applied"}
+        assert world.apply(delete(8)) == [APPLIED]
+        assert world.parked() == []
+
+    def test_freeing_is_the_same_inside_one_batch(self, world: World) -> None:
+        batch = (untranslated(2), untranslated(5), untranslated(7), upsert(6), untranslated(5), untranslated(7))
+        assert world.apply(*batch) == [PARKED, PARKED, PARKED, APPLIED, STALE, PARKED]
+        assert world.parked() == [("k-7", "no-airport")]
+        assert world.history_of() == {"k-2": "superseded", "k-5": "superseded", "k-6": "applied"}
+        assert len(world.office.own("outbox")) == 3
+
+    def test_what_is_freed_leaves_no_history_where_none_is_kept(self, office: FrontOffice) -> None:
+        world = World(office, history=False)
+        with closing(world):
+            world.apply(untranslated(2))
+            world.apply(untranslated(3), upsert(4))
+            assert world.parked() == []
+            assert world.office.own("history") == []
+
+    def test_of_kind_event_everything_later_waits_behind_without_a_dead_letter(self, world: World) -> None:
+        assert world.apply(event(1), event(2, note="wrong"), event(3), event(1), event(4, "free")) == [
+            APPLIED,
+            PARKED,
+            PARKED,
+            DUPLICATE,
+            APPLIED,
+        ]
+        assert world.apply(event(4), event(2, note="wrong")) == [PARKED, PARKED]
+        assert world.parked() == [("k-2", "contract"), ("k-3", "behind"), ("k-4", "behind")]
+        assert [row["txn"] for row in world.office.own("outbox")] == ["k-2"]
+
+    def test_nothing_is_parked_twice(self, world: World) -> None:
+        for _ in range(2):
+            world.apply(untranslated(1), untranslated(1), event(1, "e", note="wrong"), event(1, "e", note="wrong"))
+        assert len(world.office.own("parked")) == len(world.office.own("outbox")) == 2
+        assert world.metrics.parked.labels("no-airport")._value.get() == 1
+
+    def test_what_is_parked_twice_with_a_newer_state_between_is_stale(self, world: World) -> None:
+        assert world.apply(untranslated(1), upsert(2), untranslated(1)) == [PARKED, APPLIED, STALE]
+
+    def test_what_cannot_be_decoded_neither_frees_nor_stales_its_like(self, world: World) -> None:
+        raw = [b"\xff\0one", b"\xff\0two"]
+        gone = [
+            Delivered(
+                Change(
+                    f"id-{number}",
+                    "",
+                    "",
+                    Verb.UNTRANSLATED,
+                    "~record/s/1/0",
+                    "0" * 38,
+                    -1,
+                    0,
+                    "",
+                    {"reason": "not-json"},
+                ),
+                "s",
+                "1",
+                1,
+                data,
+            )
+            for number, data in enumerate(raw)
+        ]
+        assert world.applier.apply(gone) == [PARKED, PARKED]
+        assert world.applier.apply(gone) == [PARKED, PARKED]
+        assert sorted(bytes(row["event"]) for row in world.office.own("parked")) == raw
+
+    def test_a_parked_change_is_kept_whole(self, world: World) -> None:
+        world.apply(untranslated(1))
+        (row,) = world.office.own("parked")
+        (copy,) = world.office.own("outbox")
+        assert b'"row":{"a":1}' in bytes(row["event"])
+        assert bytes(copy["event"]) == bytes(row["event"])
+
+    # fences
+
+    def test_what_follows_the_marker_of_a_newer_owner_is_fenced_in_its_lane_and_source_alone(
+        self, world: World
+    ) -> None:
+        other_lane, other_source = upsert(1, "b")._replace(lane=2), upsert(1, "c")._replace(source="other")
+        batch = (upsert(1), marker(3), upsert(2, epoch=2), upsert(2, epoch=3), other_lane, other_source)
+        assert world.apply(*batch) == [APPLIED, None, FENCED, APPLIED, APPLIED, APPLIED]
+
+    def test_a_fence_survives_a_restart_and_an_older_marker_does_not_lower_it(self, world: World) -> None:
+        world.apply(marker(5))
+        world.session.close()
+        world.session = world.store.session()
+        world.applier = world.applier_of(world.session)
+        assert world.apply(marker(2), upsert(1, epoch=4)) == [None, FENCED]
+        assert world.apply(upsert(1, epoch=4)) == [FENCED]
+        assert [row["epoch"] for row in world.office.own("fence")] == [5]
+
+    def test_what_was_fenced_and_comes_from_the_new_owner_is_told_as_applied(self, world: World) -> None:
+        world.apply(marker(2), upsert(1))
+        assert world.history_of() == {"k-1": "fenced"}
+        world.apply(upsert(1, epoch=2))
+        assert world.history_of() == {"k-1": "applied"}
+
+    # settled
+
+    def test_what_an_operator_settled_is_a_duplicate(self, world: World) -> None:
+        world.office.settle("k-1")
+        assert world.apply(upsert(1), upsert(2), event(1)) == [DUPLICATE, APPLIED, DUPLICATE]
+
+    # two at once
+
+    def test_two_sessions_on_one_key_give_one_effect(self, world: World) -> None:
+        second = world.store.session()
+        changes = [upsert(n) for n in range(1, 31)]
+        both = threading.Barrier(2)
+        outcomes: list[list[Outcome | None]] = [[], []]
+
+        def run(place: int, session: Session) -> None:
+            applier = world.applier_of(session)
+            both.wait()
+            for change in changes:
+                while True:
+                    try:
+                        outcomes[place] += applier.apply([delivered(change)])
+                        break
+                    except Transient:
+                        continue
+
+        threads = [threading.Thread(target=run, args=pair) for pair in enumerate((world.session, second))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        second.close()
+        assert sum(found.count(APPLIED) for found in outcomes) == len(world.effects())
+        assert set(world.effects().values()) == {1}
+        assert world.office.rows("thing")[0]["size"] == 30
+
+    # names
+
+    @pytest.mark.parametrize(
+        "name", ["é", "😀", "'\"\\%_", "\x01\n\t", "￿", "a" * 1024, "~raw/s/1", "null", "1", "01", "K", "k ", "[0]"]
+    )
+    def test_every_name_finds_itself_and_nothing_else(self, world: World, name: str) -> None:
+        world.apply(upsert(1, "k"), upsert(1, "0"))
+        first = upsert(1, name)._replace(id=name)
+        assert world.apply(first, untranslated(2, name), event(1, name)._replace(id=name + "e")) == [
+            APPLIED,
+            PARKED,
+            PARKED,
+        ]
+        assert world.apply(first, untranslated(2, name)) == [DUPLICATE, PARKED]
+        assert world.apply(upsert(3, name)) == [APPLIED]
+        assert dict(world.told.previous)[f"{name}-3"] == {
+            "key": name,
+            "size": 1,
+            "note": "fine",
+            "version": version_of(0, 1),
+        }
+
+    # crashes
+
+    def test_a_crash_at_any_statement_leaves_nothing_behind(self, office: FrontOffice) -> None:
+        for at in itertools.count():
+            world = World(office.fresh())
+            with closing(world):
+                world.apply(untranslated(1, "old"), upsert(1, "c"))
+                before = world.state()
+                happened = world.office.break_at(world.session, at, Crash())
+                with suppress(Crash):
+                    world.apply(*BATCH)
+                if not happened():
+                    break
+                assert world.state() == before
+        assert at > len(BATCH)
+
+    def test_an_outage_at_any_statement_is_mended_by_the_next_attempt(self, office: FrontOffice) -> None:
+        clean = World(office.fresh())
+        with closing(clean):
+            clean.apply(*BATCH)
+            expected = clean.state()
+        for at in itertools.count():
+            world = World(office.fresh())
+            with closing(world):
+                happened = world.office.break_at(world.session, at, world.office.outage())
+                outcomes = None
+                with suppress(Transient):
+                    outcomes = world.apply(*BATCH)
+                if not happened():
+                    break
+                assert outcomes is None
+                assert not any(world.state().values())
+                world.apply(*BATCH)
+                assert world.state() == expected
+        assert at > len(BATCH)
+
+    def test_a_handler_that_swallows_an_outage_neither_commits_nor_parks(self, office: FrontOffice) -> None:
+        for then in (None, ValueError(), Poison("no-gate")):
+            world = World(office.fresh())
+            with closing(world):
+                world.told.swallows = then or True
+                happened = world.office.break_at(world.session, 0, world.office.outage(), only="INTO effect")
+                with pytest.raises(TargetDown):
+                    world.apply(upsert(1))
+                assert happened()
+                assert not any(world.state().values())
+                world.told.swallows = False
+                assert world.apply(upsert(1)) == [APPLIED]
+
+    def test_a_commit_whose_answer_is_lost_is_found_by_the_next_attempt(self, world: World) -> None:
+        changes = (upsert(1), event(1, "e"), untranslated(1, "p"), upsert(2, "q", size=-1), marker(1))
+        happened = world.office.break_at(world.session, 0, world.office.outage(), only="COMMIT", after=True)
+        with pytest.raises(TargetDown):
+            world.apply(*changes)
+        assert happened()
+        before = world.state()
+        assert world.apply(*changes) == [DUPLICATE, DUPLICATE, PARKED, PARKED, None]
+        assert world.state() == before
+        assert set(world.effects().values()) == {1}
+
+    # pruning
+
+    def test_only_what_is_older_than_the_moment_is_forgotten_and_no_living_guard(self, world: World) -> None:
+        old = (upsert(1, "a"), delete(2, "b"), event(1, "e"), untranslated(1, "p"), marker(2))
+        world.apply(*old)
+        between = world.clock.now_ms() + 1
+        world.apply(*[upsert(1, "c", epoch=2), delete(2, "d")._replace(epoch=2), event(2, "e", epoch=2)])
+        pruned = world.store.prune(memory_before_ms=between, history_before_ms=between, stop=FakeStop(world.clock))
+        assert pruned == Pruned(guards=1, ledger=1, settled=0, history=3)
+        assert [row["key"] for row in world.office.own("guard")] == ["a", "c", "d"]
+        assert [row["txn"] for row in world.office.own("ledger")] == ["e-2"]
+        assert world.history_of() == {"c-1": "applied", "d-2": "applied", "e-2": "applied"}
+        assert len(world.office.own("parked")) == len(world.office.own("outbox")) == len(world.office.own("fence")) == 1
+
+    def test_memory_and_history_are_forgotten_each_at_its_own_moment(self, world: World) -> None:
+        world.apply(delete(1))
+        after = world.clock.now_ms() + 1
+        stop = FakeStop(world.clock)
+        assert world.store.prune(memory_before_ms=0, history_before_ms=after, stop=stop) == Pruned(0, 0, 0, 1)
+        assert world.store.prune(memory_before_ms=after, history_before_ms=0, stop=stop) == Pruned(1, 0, 0, 0)
+
+    def test_settled_ids_are_forgotten_with_the_memory(self, world: World) -> None:
+        world.office.settle("k-1")
+        assert world.store.prune(memory_before_ms=1, history_before_ms=1, stop=FakeStop(world.clock)).settled == 1
+        assert world.apply(upsert(1)) == [APPLIED]
+
+    @pytest.mark.parametrize("portion", [1, 3, 7, 100])
+    def test_pruning_in_any_portions_forgets_all(self, world: World, portion: int) -> None:
+        world.apply(*[delete(1, f"k{number}") for number in range(7)], *[event(n, "e") for n in range(7)])
+        after = world.clock.now_ms() + 1
+        stop = FakeStop(world.clock)
+        pruned = world.store.prune(memory_before_ms=after, history_before_ms=after, stop=stop, portion=portion)
+        assert pruned == Pruned(7, 7, 0, 14)
+
+    def test_pruning_ends_at_once_when_a_stop_is_requested(self, world: World) -> None:
+        world.apply(delete(1))
+        stop = FakeStop(world.clock)
+        stop.request()
+        after = world.clock.now_ms() + 1
+        assert world.store.prune(memory_before_ms=after, history_before_ms=after, stop=stop) == Pruned(0, 0, 0, 0)
+
+    # reading
+
+    def test_the_reader_explains_what_became_of_a_key_while_a_unit_is_open(self, world: World) -> None:
+        world.apply(upsert(1), untranslated(2), event(1, "e"), event(2, "e", note="wrong"), event(3, "e"))
+        reader = world.office.reader()
+        with world.session.unit() as unit:
+            unit.load([upsert(1)])
+            by_key, by_txn, by_parked = reader.trace("k"), reader.trace("k-1"), reader.trace("k-2")
+            assert by_key == by_txn == by_parked
+            assert by_key is not None
+            assert by_key.guard == Guard(version_of(0, 1), "k-1", "hash-1", deleted=False)
+            assert [(row.txn, row.outcome) for row in by_key.history] == [("k-1", "applied")]
+            (parked,) = by_key.parked
+            assert (parked.reason, parked.message, parked.stage) == ("no-airport", "BQN is unknown", "translate")
+            assert parked.first_at_ms == world.clock.now_ms()
+            took_effect = reader.trace("e-1")
+            assert took_effect is not None
+            assert (took_effect.key, took_effect.took_effect_ms) == ("e", world.clock.now_ms())
+            assert [row.reason for row in took_effect.parked] == ["contract", "behind"]
+            assert reader.trace("nobody") is None
+
+    def test_the_reader_counts_what_is_parked_by_reason(self, world: World) -> None:
+        world.apply(untranslated(1, "a"), untranslated(2, "a"), untranslated(1, "b"), upsert(1, "c", note="wrong"))
+        world.apply(upsert(1, "d"), delete(2, "d"), event(1, "e"))
+        reader = world.office.reader()
+        assert reader.parked_by_reason() == [("no-airport", 2, 3), ("contract", 1, 1)]
+        counts = {"guards": 1, "deleted": 1, "ledger": 1, "settled": 0, "outbox": 4, "parked_keys": 3}
+        assert reader.counts() == {**counts, "parked_changes": 4, "history_applied": 3}
+
+    # setting up
+
+    def test_prepare_may_be_repeated_and_keeps_what_is_there(self, world: World) -> None:
+        world.apply(upsert(1))
+        before = world.state()
+        assert world.store.prepare(dry_run=True) == world.store.prepare()
+        assert world.state() == before
+
+    def test_check_accepts_tables_that_fit(self, world: World) -> None:
+        world.store.check(world.entities)

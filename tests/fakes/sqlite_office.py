@@ -1,0 +1,116 @@
+"""A front office in a SQLite file, with ways to look into it and to break it."""
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from isthmus.consumer.stores.port import Entity, Session
+from isthmus.consumer.stores.sqlite.reading import SqliteReader
+from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
+
+TABLES = """
+CREATE TABLE thing (key TEXT PRIMARY KEY, size INTEGER CHECK (size >= 0), note TEXT, version TEXT);
+CREATE TABLE effect (txn TEXT PRIMARY KEY, times INTEGER);
+"""
+_ORDER = {"guard": "key", "ledger": "txn", "settled": "txn", "fence": "source, lane", "history": "key, version, txn"}
+_NOT_OF_THE_END = {"place", "decided", "first_at", "last_at", "written"}
+_numbers = itertools.count()
+
+
+class SqliteOffice:
+    """Implements the contract's `FrontOffice`."""
+
+    def __init__(self, folder: Path, tables: str = TABLES, pristine: bytes | None = None) -> None:
+        self.path = folder / f"office-{next(_numbers)}.db"
+        if pristine is None:
+            SqliteStore(self.path, []).prepare()
+            with closing(sqlite3.connect(self.path)) as connection:
+                connection.executescript(tables)
+            # Its last connection is closed, so all of it is in this one file.
+            pristine = self.path.read_bytes()
+        else:
+            self.path.write_bytes(pristine)
+        self._pristine = pristine
+
+    def statement(self, text: str) -> str:
+        return text
+
+    def store(self, entities: Sequence[Entity]) -> SqliteStore:
+        return SqliteStore(self.path, entities)
+
+    def reader(self) -> SqliteReader:
+        return SqliteReader(self.path)
+
+    def fresh(self) -> "SqliteOffice":
+        return SqliteOffice(self.path.parent, pristine=self._pristine)
+
+    def settle(self, txn: str) -> None:
+        self.run("INSERT INTO isthmus_settled (txn, decided) VALUES (?, 0)", (txn,))
+
+    def run(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        return self._read(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608 - a test's own table
+
+    def own(self, name: str) -> list[dict[str, Any]]:
+        found = self._read(f"SELECT * FROM isthmus_{name} ORDER BY {_ORDER.get(name, 'place')}")  # noqa: S608 - same
+        return [{column: value for column, value in row.items() if column not in _NOT_OF_THE_END} for row in found]
+
+    def outage(self) -> sqlite3.OperationalError:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        return error
+
+    def break_at(
+        self, session: Session, at: int, error: BaseException, *, only: str = "", after: bool = False
+    ) -> Callable[[], bool]:
+        assert isinstance(session, SqliteSession)
+        breaking = Breaking(session._connection, at, error, only, after=after)
+        session._connection = breaking  # type: ignore[assignment]
+        return breaking.happened
+
+    def _read(self, statement: str) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            cursor = connection.execute(statement)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+class Breaking:
+    """A connection of which one statement raises."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, at: int, error: BaseException, only: str, *, after: bool = False
+    ) -> None:
+        self._connection = connection
+        self._left = at
+        self._error = error
+        self._only = only
+        self._after = after
+
+    def happened(self) -> bool:
+        return self._left < 0
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        return self._run(self._connection.execute, statement, *parameters)
+
+    def executemany(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        return self._run(self._connection.executemany, statement, *parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def _run(self, run: Callable[..., sqlite3.Cursor], statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if self._only not in statement:
+            return run(statement, *parameters)
+        self._left -= 1
+        if self._left != -1:
+            return run(statement, *parameters)
+        if self._after:
+            run(statement, *parameters)
+        raise self._error
