@@ -1,7 +1,10 @@
-"""Which addresses stay on this machine: plain text is spoken, and listened to, only there."""
+"""Which addresses stay on this machine: plain text is spoken, and listened to, only there. And which are files."""
 
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from urllib.parse import unquote, urlsplit
+
+_SQLITE = re.compile(r"sqlite(\+[a-z0-9_]+)?:///(file:)?(?P<path>[^?]*)(\?.*)?", re.DOTALL)
 
 
 def is_loopback(host: str) -> bool:
@@ -31,3 +34,12 @@ def endpoint_objection(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         return "http:// is allowed to this machine only (localhost, 127.0.0.1, ::1); use https://"
     return ""
+
+
+def sqlite_file(url: str) -> str:
+    """Give the path in a SQLite address such as `sqlite:///data/office.db`, or the empty string for another address.
+
+    `%20` and its like are decoded here, once: releases of SQLAlchemy differ in whether they do it.
+    """
+    found = _SQLITE.fullmatch(url)
+    return unquote(found["path"]) if found else ""

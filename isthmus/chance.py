@@ -21,3 +21,8 @@ def system_chance() -> Chance:
 def unique_name() -> str:
     """Give a name that nobody else has: 12 hex digits."""
     return uuid.uuid4().hex[:12]
+
+
+def seeded_chance(seed: str) -> Chance:
+    """Give randomness that is the same for the same seed, on every machine: for plans that shall be replayed."""
+    return random.Random(seed)  # noqa: S311 - a plan of faults is to be replayed, not to be kept secret

@@ -81,7 +81,12 @@ class Metrics:
             ["shard"],
             registry=registry,
         )
-        self.parked_keys = Gauge("isthmus_parked_keys", "Keys with something in the parking lot.", registry=registry)
+        self.parked_keys = Gauge(
+            "isthmus_parked_keys",
+            "Keys with something in the parking lot, by why; one key may be there for several reasons.",
+            ["reason"],
+            registry=registry,
+        )
         self.parked = Counter(
             "isthmus_parked_total", "Changes put into the parking lot.", ["reason"], registry=registry
         )

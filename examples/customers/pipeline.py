@@ -1,7 +1,5 @@
 """A whole pipeline: the legacy table CUST becomes the front office's table `customer`."""
 
-from collections.abc import Sequence
-
 from pydantic import BaseModel, ConfigDict
 
 from isthmus.change import Change
@@ -23,7 +21,7 @@ def customer_key(row: Row) -> str:
     return f"customer/{row['CUSTNO']}"
 
 
-def translate(row: Row, references: References) -> Sequence[Translated]:
+def translate(row: Row, references: References) -> list[Translated]:
     """Give the customer's new state. What is raised here parks this customer, and nobody else."""
     if row["TYP"] == "TEST":
         return [Skip("test-customer")]

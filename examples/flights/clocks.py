@@ -60,7 +60,7 @@ def first_after(moment: int, hhmm: int, zone: str) -> int:
 
     Raises ValueError for what is no clock time or no zone.
     """
-    shown = minutes_of(hhmm) % _DAY
+    shown = minutes_of(hhmm)
     offset = _steady_offset(zone, moment // _DAY)
     if offset is None:
         return _slow_first_after(moment, shown, zone)

@@ -1,9 +1,10 @@
 """The back office as a process: `python -m examples.flights.simulate --database PATH --days N --rate N|max`.
 
 It writes the schedule of the first N days of 2013, waits for the line `live` on stdin, then lives through them at so
-many modifications a second. On stdout, one JSON object a line: `{"event": "schedule", "modifications": n}` when the
-schedule is there, `{"event": "live", "planned": m}` when it begins to live, `{"event": "progress", "modifications": k}`
-at most every half second, `{"event": "done", "modifications": n + m}`; k and n + m count from the database's beginning.
+many modifications a second; a line `rate N|max` changes that at any time. On stdout, one JSON object a line:
+`{"event": "schedule", "modifications": n}` when the schedule is there, `{"event": "live", "planned": m}` when it begins
+to live, `{"event": "progress", "modifications": k}` at most every half second, `{"event": "done", "modifications":
+n + m}`; k and n + m count from the database's beginning.
 It ends with code 0 when done, 143 or 130 after a signal, 1 when the end of stdin says that its parent is gone, or when
 the database exists already or the data is not installed, 2 for wrong arguments.
 """
@@ -20,7 +21,7 @@ from typing import Final
 from examples.flights.backoffice import BackOffice
 from examples.flights.data import DAYS, Flight, read_airports, read_carriers, read_flights
 from examples.flights.lives import happenings, sizes
-from examples.flights.parent import Listener, Pace, Reporter
+from examples.flights.parent import Listener, Pace, Rate, Reporter
 from isthmus.clock import Clock, SystemClock
 from isthmus.errors import Missing
 from isthmus.lifecycle import Stop, ThreadStop
@@ -52,25 +53,28 @@ class Simulation:
         self._reporter.tell("schedule", modifications=self.modifications)
         return loaded
 
-    def live(self, flights: list[Flight], zones: dict[str, str], rate: float | None) -> None:
-        """Live through the flights, at so many modifications a second (None: as fast as it goes)."""
+    def live(self, flights: list[Flight], zones: dict[str, str], rate: Rate) -> None:
+        """Live through the flights, at that rate."""
         plan = happenings(flights, zones)
         self._reporter.tell("live", planned=len(plan))
         pace = Pace(rate, self._clock, self._stop)
         done = 0
-        for size in sizes(len(plan)):
-            if pace.wait(done):
-                return
-            self._office.happen([(each.step, flights[each.flight]) for each in plan[done : done + size]])
-            done += size
-            self._committed(size)
+        for whole in sizes(len(plan)):
+            end = done + whole
+            while done < end:
+                if pace.wait(done):
+                    return
+                size = pace.portion(end - done)
+                self._office.happen([(each.step, flights[each.flight]) for each in plan[done : done + size]])
+                done += size
+                self._committed(size)
 
     def _committed(self, count: int) -> None:
         self.modifications += count
         self._reporter.progress(self.modifications)
 
 
-def run(database: Path, days: int, rate: float | None, *, listener: Listener, stop: Stop) -> int:
+def run(database: Path, days: int, rate: Rate, *, listener: Listener, stop: Stop) -> int:
     """Play the whole life. Give the exit code."""
     clock = SystemClock()
     reporter = Reporter(sys.stdout, clock)
@@ -102,12 +106,13 @@ def main() -> int:
     parser.add_argument("--rate", type=_rate, default=2000.0, help="modifications a second when live, or max (2000)")
     arguments = parser.parse_args()
     stop = ThreadStop()
-    listener = Listener(stop)
+    rate = Rate(arguments.rate)
+    listener = Listener(stop, rate)
     listener.start()
     # Over a year a million tuples live to the end, and none of them is in a cycle: looking for some takes seconds.
     gc.disable()
     try:
-        return run(arguments.database, arguments.days, arguments.rate, listener=listener, stop=stop)
+        return run(arguments.database, arguments.days, rate, listener=listener, stop=stop)
     except FileExistsError:
         sys.stderr.write(f"{arguments.database} exists already: the back office begins with a new file.\n")
     except Missing as missing:

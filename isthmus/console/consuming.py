@@ -4,21 +4,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from isthmus import aws
+from isthmus.attempts import Attempts
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.console.hearts import owning
-from isthmus.console.wiring import Wiring, entities_of, store_of
+from isthmus.console.housekeeping import Housekeeping
+from isthmus.console.wiring import Wiring, entities_of, reader_of, store_of
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
-from isthmus.consumer.runtimes.threads import ThreadSpawn
+from isthmus.consumer.runtimes.threads import ThreadSpawn, ThreadTask
 from isthmus.consumer.stores.port import Entity, Session, Store
 from isthmus.errors import OwnershipLost
-from isthmus.log import Away, get_logger
+from isthmus.lifecycle import ThreadStop
+from isthmus.log import get_logger
 from isthmus.pipeline import Pipeline
 from isthmus.stream import StreamFacts
 
@@ -29,30 +32,51 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     """Read and decide until a stop is requested.
 
     Raises `HeldByAnother` when another worker of the application lives, `Missing` and `Refused` when stream or front
-    office are not what the settings say, `OwnershipLost` when another took over.
+    office are not what the settings say.
     """
-    settings = wiring.settings
-    entities = entities_of(settings, pipelines)
-    store = store_of(settings, entities)
+    entities = entities_of(wiring.settings, pipelines)
+    store = store_of(wiring.settings, entities)
     checkpoints = wiring.checkpoints()
     facts = wiring.stream(checkpoints)
-    wiring.patiently("front_office", lambda: store.check(entities))
-    by_name = {entity.name: entity for entity in entities}
-
-    by_name = {entity.name: entity for entity in entities}
+    wiring.patiently("front_office", lambda: wiring.check_front_office(store, entities))
+    name = worker_lease(wiring.settings.application)
+    attempts = Attempts("lease", wiring.metrics, wiring.clock, where=name)
     while not wiring.stop.requested():
         try:
-            with (
-                owning(wiring, checkpoints, worker_lease(settings.application), facts.identity, wait=False) as (
-                    _,
-                    heart,
-                ),
-                closing_all() as sessions,
-            ):
-                _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions).run()
+            with owning(wiring, checkpoints, name, facts.identity, attempts, wait=False) as (_, heart):
+                _decide(wiring, checkpoints, facts, heart, store, entities)
         except OwnershipLost as error:
             # Another took over, or we could not say for too long that we live. Asking for it again tells which.
             log.warning("worker_lost", why=str(error))
+            facts = wiring.stream(checkpoints)
+
+
+def _decide(  # noqa: PLR0917 - wiring is where many parts meet
+    wiring: Wiring,
+    checkpoints: DynamoCheckpoints,
+    facts: StreamFacts,
+    heart: Heart,
+    store: Store,
+    entities: list[Entity],
+) -> None:
+    # The runtime stops itself when anything in it fails; the process shall live on when it only lost its lease.
+    stop = wiring.stop.part()
+    by_name = {entity.name: entity for entity in entities}
+    house = Housekeeping(
+        store,
+        reader_of(wiring.settings),
+        wiring.settings.store,
+        clock=wiring.clock,
+        stop=stop,
+        metrics=wiring.metrics,
+    )
+    with _closing_all() as sessions:
+        keeping = ThreadTask("housekeeping", house.run)
+        try:
+            _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions, stop).run()
+        finally:
+            stop.request()
+            keeping.result()
 
 
 def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
@@ -63,11 +87,10 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     store: Store,
     entities: Mapping[str, Entity],
     sessions: list[Session],
+    stop: ThreadStop,
 ) -> LocalRuntime:
     settings = wiring.settings
     payloads = wiring.payloads()
-    # The runtime stops itself when anything in it fails; the process shall live on when it only lost its lease.
-    stop = wiring.stop.part()
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
         session = store.session()
@@ -80,7 +103,6 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
             clock=wiring.clock,
             chance=wiring.chance,
             metrics=wiring.metrics,
-            away=Away("front_office", log, wiring.clock),
             settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
             counts=begin.counts if begin is not None else None,
         )
@@ -106,7 +128,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
 
 
 @contextmanager
-def closing_all() -> Iterator[list[Session]]:
+def _closing_all() -> Iterator[list[Session]]:
     """Give a list; close every session that was put into it meanwhile."""
     sessions: list[Session] = []
     try:

@@ -1,7 +1,9 @@
-"""Exit codes, and what a command prints when it fails."""
+"""Exit codes, and what is printed when a command fails."""
 
 import signal
+import traceback
 from enum import IntEnum
+from pathlib import Path
 
 from isthmus.errors import HeldByAnother, Missing, OwnershipLost, WrongSettings
 
@@ -27,3 +29,9 @@ def exit_of(error: BaseException) -> Exit:
     if isinstance(error, HeldByAnother | OwnershipLost):
         return Exit.HELD
     return Exit.FAILED
+
+
+def way_to(error: BaseException) -> str:
+    """Give where an error comes from, outermost call first. Without its message, which may hold data of rows."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from isthmus.attempts import Attempts
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import TAKE_OVER_AFTER, acquire
 from isthmus.checkpoint.ports import Holder, Lease
-from isthmus.checkpoint.process import this_process
+from isthmus.checkpoint.process import is_dead, this_process
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.runtimes.threads import ThreadTask
 from isthmus.errors import IsthmusError
@@ -25,24 +26,27 @@ def owning(
     checkpoints: DynamoCheckpoints,
     name: str,
     stream: StreamIdentity,
+    attempts: Attempts,
     *,
     wait: bool,
     take_over_after: float = TAKE_OVER_AFTER,
 ) -> Iterator[tuple[Lease, Heart]]:
     """Own the lease until the block ends.
 
+    `attempts` is passed from one ownership to the next: an outage that ends one shows its end in the next.
     Raises `HeldByAnother` without `wait`, `Refused` for another stream's lease, `Stopped` while waiting.
     """
-    attempts = Attempts("lease", wiring.metrics, wiring.clock, where=name)
 
     def waiting(holder: Holder) -> None:
         log.info("waiting_for_holder", lease=name, holder=str(holder))
 
+    # Nobody else of this process owns it, so a lease of our own was lost in an outage: its heart is at rest.
+    me = this_process(name)
     lease = acquire(
         checkpoints.leases,
         name,
         stream,
-        me=this_process(name),
+        me=me,
         clock=wiring.clock,
         stop=wiring.stop,
         wait=wait,
@@ -50,6 +54,7 @@ def owning(
         chance=wiring.chance,
         on_failure=attempts.failed,
         on_recovery=attempts.recovered,
+        is_dead=lambda holder: replace(holder, since="") == me or is_dead(holder),
         take_over_after=take_over_after,
     )
     heart = Heart(

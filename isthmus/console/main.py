@@ -1,11 +1,13 @@
 """`isthmus`: the command line."""
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import click
-from rich.console import Console
 
 from isthmus.console.commands.check import check
 from isthmus.console.commands.demo import demo
@@ -14,14 +16,24 @@ from isthmus.console.commands.run import consume, produce, run
 from isthmus.console.commands.setup import setup
 from isthmus.console.commands.status import status
 from isthmus.console.commands.trace import trace
-from isthmus.console.exits import Exit, exit_of
+from isthmus.console.exits import Exit, exit_of, way_to
 from isthmus.errors import IsthmusError, WrongSettings
 from isthmus.lifecycle import Stopped
+from isthmus.log import configure
+
+
+@dataclass(slots=True)
+class Asked:
+    """What stands before the command."""
+
+    debug: bool = False
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("isthmus"), prog_name="isthmus")
-def cli() -> None:
+@click.option("--debug", is_flag=True, help="Show where an error comes from. May show data of rows.")
+@click.pass_obj
+def cli(asked: Asked, *, debug: bool) -> None:
     r"""Keep a front office in step with its back office.
 
     Isthmus detects modifications in back-office systems, translates them, carries them over Amazon Kinesis Data
@@ -31,21 +43,28 @@ def cli() -> None:
     \b
     Begin here:
       isthmus demo              a month of real flights, from a legacy table to a front office, checked
-    With settings of your own (isthmus.toml):
+    With settings of your own (isthmus.toml, explained in docs/isthmus.example.toml):
       isthmus check             are the settings right, is everything there?
       isthmus setup             make stream, tables, queue and bucket
       isthmus run               produce and consume in one process
       isthmus status            where does it stand?
       isthmus trace KEY         what became of this entity's changes?
+      isthmus COMMAND --help    what it does, with examples
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong settings, 3 a resource is missing, 4 held by another process,
     130 and 143 ended by Ctrl-C and SIGTERM.
     """
+    asked.debug = debug
+    # Until a command knows better: what a library has to say goes to stderr, never between a command's own lines.
+    configure("text", "warning")
 
 
 for command in (demo, setup, check, run, produce, consume, status, trace, peek):
     cli.add_command(command)
+for taught in (cli, *cli.commands.values()):
+    # Docstrings are raw, and click wants the character itself before a paragraph that keeps its lines.
+    taught.help = (taught.help or "").replace(r"\b", "\b")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,23 +74,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run a command; print what went wrong, and give the exit code."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    asked = Asked()
     try:
-        code = cli.main(args=arguments, prog_name="isthmus", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="isthmus", standalone_mode=False, obj=asked)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Stopped):
         return Exit.INTERRUPTED
-    except WrongSettings as error:
-        console.print("[bold red]The settings are wrong; nothing was started.[/]")
-        for mistake in error.mistakes:
-            console.print(f"  {mistake}", markup=False)
-        return exit_of(error)
-    except IsthmusError as error:
-        console.print(f"isthmus: {error}", markup=False, style="red")
+    except BrokenPipeError:
+        # Whoever read our lines has seen enough. Nothing more may be written there, at the interpreter's end neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort: a person gets a sentence, not a traceback
+        _tell(error, debug=asked.debug)
         return exit_of(error)
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _tell(error: Exception, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, WrongSettings):
+        click.secho("The settings are wrong; nothing was started.", err=True, fg="red", bold=True)
+        for mistake in error.mistakes:
+            click.echo(f"  {mistake}", err=True)
+    elif isinstance(error, IsthmusError):
+        click.secho(f"isthmus: {error}", err=True, fg="red")
+    else:
+        click.secho(f"isthmus: a defect: {type(error).__name__} at {way_to(error)}", err=True, fg="red")
+        click.echo("Run it again as `isthmus --debug ...` to see all of it.", err=True)
 
 
 if __name__ == "__main__":

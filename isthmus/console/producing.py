@@ -2,22 +2,25 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from isthmus import aws
+from isthmus.attempts import Attempts
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.ownership import source_lease
 from isthmus.console.hearts import owning
 from isthmus.console.wiring import Wiring, source_attribute
 from isthmus.consumer.runtimes.threads import ThreadTask
-from isthmus.errors import OwnershipLost
+from isthmus.errors import IsthmusError, OwnershipLost
 from isthmus.lifecycle import Stopped
-from isthmus.log import get_logger
+from isthmus.log import Away, get_logger
 from isthmus.pipeline import Pipeline
 from isthmus.producer.kinesis import KinesisSink
 from isthmus.producer.lanes import Lanes, Limits
 from isthmus.producer.publisher import Publisher
-from isthmus.producer.service import Producer, ProducerSettings
-from isthmus.producer.sources.references import NoReferences, ReferenceTable, SqlReferences
+from isthmus.producer.service import Producer, ProducerSettings, Watches
+from isthmus.producer.sink import OwnedSink
+from isthmus.producer.sources.references import JoinedReferences, NoReferences, ReferenceTable, SqlReferences
 from isthmus.producer.sources.sql import SqlSource, SqlTable
 from isthmus.producer.threads import ThreadExecutor
 from isthmus.producer.translator import Translator
@@ -36,26 +39,42 @@ def produce(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
         ThreadTask(f"source {name}", partial(_produce_source, wiring, checkpoints, facts, name, pipeline))
         for name, pipeline in pipelines.items()
     ]
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
     for task in tasks:
         try:
             task.result()
         except Exception as error:  # noqa: BLE001 - raised below, after the others have ended
             errors.append(error)
+    for other in errors[1:]:
+        log.error("source_failed_too", why=str(other) if isinstance(other, IsthmusError) else type(other).__name__)
     if errors:
         raise errors[0]
+
+
+class _Watches(NamedTuple):
+    """Who says once that something is away: across ownerships, for an outage may end one and pass in the next."""
+
+    lease: Attempts
+    kinesis: Away
+    producer: Watches
 
 
 def _produce_source(
     wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, name: str, pipeline: Pipeline
 ) -> None:
+    watches = _Watches(
+        Attempts("lease", wiring.metrics, wiring.clock, where=source_lease(name)),
+        Away("kinesis", log, wiring.clock),
+        Watches.of(name, wiring.metrics, wiring.clock),
+    )
     try:
         while not wiring.stop.requested():
             try:
-                _own_source(wiring, checkpoints, facts, name, pipeline)
+                _own_source(wiring, checkpoints, facts, name, pipeline, watches)
             except OwnershipLost as error:
                 # Another took over, or we could not say for too long that we live. Asking for it again tells which.
                 log.warning("source_lost", source=name, why=str(error))
+                facts = wiring.stream(checkpoints)
     except Stopped:
         return
     except BaseException:
@@ -63,8 +82,13 @@ def _produce_source(
         raise
 
 
-def _own_source(
-    wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, name: str, pipeline: Pipeline
+def _own_source(  # noqa: PLR0917 - wiring is where many parts meet
+    wiring: Wiring,
+    checkpoints: DynamoCheckpoints,
+    facts: StreamFacts,
+    name: str,
+    pipeline: Pipeline,
+    watches: _Watches,
 ) -> None:
     settings = wiring.settings
     section = settings.sources[name]
@@ -79,6 +103,7 @@ def _own_source(
             checkpoints,
             source_lease(name),
             facts.identity,
+            watches.lease,
             wait=section.ownership.wait,
             take_over_after=section.ownership.take_over_after,
         ) as (lease, heart):
@@ -99,11 +124,12 @@ def _own_source(
             )
             publisher = Publisher(
                 Lanes(settings.stream.lanes, limits, Backoff(), wiring.chance),
-                KinesisSink(aws.client(settings.aws.access, "kinesis"), settings.stream.name, settings.stream.lanes),
+                OwnedSink(_sink(settings), lambda: heart.lost),
                 executor,
-                source=attribute,
+                source=name,
                 clock=wiring.clock,
                 metrics=wiring.metrics,
+                away=watches.kinesis,
                 max_unacknowledged_bytes=settings.publisher.max_unacknowledged_bytes,
                 linger=settings.publisher.linger_ms / 1000,
                 requests_in_flight=settings.publisher.requests_in_flight,
@@ -120,8 +146,13 @@ def _own_source(
                 chance=wiring.chance,
                 metrics=wiring.metrics,
                 settings=ProducerSettings(
-                    source=attribute, poll_interval=section.poll_interval, page_size=section.page_size
+                    source=attribute,
+                    name=name,
+                    poll_interval=section.poll_interval,
+                    page_size=section.page_size,
                 ),
+                watches=watches.producer,
+                position_of=source.position,
             ).run()
     finally:
         executor.close()
@@ -145,20 +176,27 @@ def open_source(wiring: Wiring, section: Source) -> SqlSource:
     )
 
 
-def open_references(wiring: Wiring, section: Source) -> SqlReferences | NoReferences:
-    """Open a source's reference tables; connects at the first load."""
+def open_references(wiring: Wiring, section: Source) -> JoinedReferences | NoReferences:
+    """Open a source's reference tables; connects at the first load.
+
+    Those of one database that are loaded equally often are loaded together.
+    """
     if not section.references:
         return NoReferences()
-    tables = {
-        name: ReferenceTable(table.table, table.key, table.schema_name) for name, table in section.references.items()
-    }
-    return SqlReferences(
-        section.url.get_secret_value(),
-        tables,
-        clock=wiring.clock,
-        reload_interval=min(table.reload_interval for table in section.references.values()),
-        timeout=section.query_timeout,
+    together: dict[tuple[str, float], dict[str, ReferenceTable]] = {}
+    for name, table in section.references.items():
+        place = (section.reference_url(name).get_secret_value(), table.reload_interval)
+        together.setdefault(place, {})[name] = ReferenceTable(table.table, table.key, table.schema_name)
+    return JoinedReferences(
+        [
+            SqlReferences(url, tables, clock=wiring.clock, reload_interval=interval, timeout=section.query_timeout)
+            for (url, interval), tables in together.items()
+        ]
     )
+
+
+def _sink(settings: Settings) -> KinesisSink:
+    return KinesisSink(aws.client(settings.aws.access, "kinesis"), settings.stream.name, settings.stream.lanes)
 
 
 def _limits(settings: Settings, facts: StreamFacts) -> Limits:

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: the first asks everything to stop softly, the second ends the process at once."""
 
 import os
+import select
 import signal
 import threading
 from types import FrameType
@@ -20,18 +21,26 @@ class Signals:
 
     def install(self) -> None:
         """Take SIGINT and SIGTERM over. Only the main thread may."""
-        signal.signal(signal.SIGINT, self._receive)
-        signal.signal(signal.SIGTERM, self._receive)
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        threading.Thread(target=self._watch, args=(reading,), name="signals", daemon=True).start()
+        # Python writes each signal's number there by itself. A handler of ours would run in the main thread between any
+        # two of its steps, also where it holds the very lock that asking for a stop takes.
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, _nothing)
+        signal.signal(signal.SIGTERM, _nothing)
 
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is not None:
-            os._exit(128 + number)
-        self.received = number
+    def _watch(self, reading: int) -> None:
+        (self.received,) = os.read(reading, 1)
         self._stop.request()
-        timer = threading.Timer(PATIENCE_SECONDS, os._exit, (128 + number,))
-        timer.daemon = True
-        timer.start()
+        readable, _, _ = select.select([reading], [], [], PATIENCE_SECONDS)
+        again = os.read(reading, 1)[0] if readable else self.received
+        os._exit(128 + again)
 
     def exit_code(self, otherwise: int) -> int:
         """Give 130 or 143 when a signal ended the run, else what it would have been."""
         return 128 + self.received if self.received is not None else otherwise
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Take the signal's own meaning away; the thread above does the rest."""

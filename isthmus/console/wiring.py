@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.engine import make_url
 
 from isthmus import aws
+from isthmus.addresses import sqlite_file
 from isthmus.attempts import Attempts
 from isthmus.aws_payloads import S3Payloads
 from isthmus.chance import Chance, system_chance
@@ -20,7 +20,7 @@ from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteStore
-from isthmus.errors import Missing, Poison, Refused
+from isthmus.errors import Missing, Poison, Refused, TargetDown
 from isthmus.lifecycle import ThreadStop
 from isthmus.metrics import Metrics
 from isthmus.payloads import Payloads
@@ -42,9 +42,13 @@ class Wiring:
     clock: Clock = field(default_factory=SystemClock)
     chance: Chance = field(default_factory=system_chance)
     metrics: Metrics = field(default_factory=Metrics)
+    patient: bool = True
+    """False for commands that look and tell: what is away is an answer there, and not waited for."""
 
     def patiently(self, part: str, action: Callable[[], T]) -> T:
         """Run the action until it goes: says once that the part is away, and once that it is back."""
+        if not self.patient:
+            return action()
         attempts = Attempts(part, self.metrics, self.clock)
         return attempts.until_done(action, stop=self.stop, chance=self.chance, backoff=Backoff())
 
@@ -65,7 +69,7 @@ class Wiring:
         facts = self.patiently("kinesis", lambda: aws.describe_stream(kinesis, name))
         if not facts.keeps_partition_keys:
             raise Refused(
-                f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and with them order.",
+                f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and so order.",
                 hint="Set it to PARTITION_KEY, or use another stream.",
             )
         recorded = self.patiently("checkpoints", checkpoints.stream.read)
@@ -84,6 +88,17 @@ class Wiring:
                 hint=f"Set lanes = {recorded.lanes} under [stream].",
             )
         return facts
+
+    def check_front_office(self, store: SqliteStore, entities: list[Entity]) -> None:
+        """Compare the user's tables with the settings.
+
+        Raises `Missing` or `Refused`, naming the statement that mends it, and `TargetDown` when it is away.
+        """
+        folder = store_path(self.settings).parent
+        if not folder.is_dir():
+            # A disk that is not mounted. A file that is missing in its folder is another matter: nobody made it yet.
+            raise TargetDown(f"The front office's folder {folder} is not there.", cause="no-folder")
+        store.check(entities)
 
     def pipelines(self) -> dict[str, Pipeline]:
         """Find the user's own code."""
@@ -135,7 +150,7 @@ def store_of(settings: Settings, entities: list[Entity]) -> SqliteStore:
 
 def store_path(settings: Settings) -> Path:
     """Give the file of a SQLite front office."""
-    return Path(make_url(settings.store.url.get_secret_value()).database or "")
+    return Path(sqlite_file(settings.store.url.get_secret_value()))
 
 
 def reader_of(settings: Settings) -> StoreReader:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.change import MAX_KEY_CHARACTERS, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
 from isthmus.clock import Clock, from_rfc3339
@@ -18,14 +19,11 @@ from isthmus.consumer.deciding import count
 from isthmus.consumer.feed import Record
 from isthmus.consumer.parking import event_bytes
 from isthmus.consumer.stores.port import Delivered, Refusal
-from isthmus.errors import Poison, Transient
+from isthmus.errors import Poison
 from isthmus.lifecycle import Stop, Stopped
-from isthmus.log import Away, get_logger
 from isthmus.metrics import Metrics
 from isthmus.payloads import Payloads
-from isthmus.retry import Backoff, keep_trying
-
-log = get_logger(__name__)
+from isthmus.retry import Backoff
 
 T = TypeVar("T")
 
@@ -54,7 +52,6 @@ class ShardProcessor:
         clock: Clock,
         chance: Chance,
         metrics: Metrics,
-        away: Away,
         settings: ProcessorSettings,
         counts: Mapping[str, int] | None = None,
     ) -> None:
@@ -65,9 +62,9 @@ class ShardProcessor:
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
-        self._away = away
+        self._store_attempts = Attempts("front_office", metrics, clock, where=shard)
         self._settings = settings
-        self._payloads_away = Away("payloads", log, clock)
+        self._payload_attempts = Attempts("payloads", metrics, clock, where=shard)
         # A payload goes into an event, and that into a bundle: it leaves two levels, or it could not be written again.
         levels = min(settings.limits.max_depth, DEFAULT_LIMITS.max_depth) - 2
         self._payload_limits = replace(settings.limits, max_depth=levels)
@@ -133,7 +130,7 @@ class ShardProcessor:
                 refused=Refusal(Poison("payload-missing", "The settings name no bucket of payloads."), "decode")
             )
         try:
-            content = self._keep_trying(partial(payloads.get, change.dataref), "payloads", self._payloads_away)
+            content = self._until_done(self._payload_attempts, partial(payloads.get, change.dataref))
             data = json_value(content, self._payload_limits)
         except Poison as poison:
             return delivered._replace(refused=Refusal(poison, "decode"))
@@ -162,7 +159,7 @@ class ShardProcessor:
         )
 
     def _apply(self, batch: Sequence[Delivered]) -> None:
-        outcomes = self._keep_trying(partial(self._timed, batch), "store", self._away)
+        outcomes = self._until_done(self._store_attempts, partial(self._timed, batch))
         now = self._clock.now_ms()
         observe = self._metrics.freshness.observe
         for delivered, outcome in zip(batch, outcomes, strict=True):
@@ -181,19 +178,8 @@ class ShardProcessor:
         self._metrics.batch_seconds.observe(self._clock.monotonic() - begun)
         return outcomes
 
-    def _keep_trying(self, action: Callable[[], T], part: str, away: Away) -> T:
-        def failed(error: Transient, _attempt: int) -> None:
-            self._metrics.retries.labels(part, error.cause).inc()
-            away.failed(error.cause)
-
-        return keep_trying(
-            action,
-            stop=self._stop,
-            chance=self._chance,
-            backoff=self._settings.backoff,
-            on_failure=failed,
-            on_recovery=lambda _attempts: away.recovered(),
-        )
+    def _until_done(self, attempts: Attempts, action: Callable[[], T]) -> T:
+        return attempts.until_done(action, stop=self._stop, chance=self._chance, backoff=self._settings.backoff)
 
 
 class _Group(NamedTuple):

@@ -68,7 +68,8 @@ class Publisher:
 
     `source` is the name that its metrics carry. `max_unacknowledged_bytes` is where `room` turns false.
     `linger` is how many seconds a first event may wait for others to share its bundle. `requests_in_flight`
-    requests are on their way at most, each with lanes that no other has.
+    requests are on their way at most, each with lanes that no other has. `away` is passed by who publishes again after
+    a lost ownership: what the one publisher found away, the next finds back.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Publisher:
         max_unacknowledged_bytes: int = 16 * 1024 * 1024,
         linger: float = 0.0,
         requests_in_flight: int = 2,
+        away: Away | None = None,
     ) -> None:
         self._lanes = lanes
         self._sink = sink
@@ -95,7 +97,7 @@ class Publisher:
         self._sent: list[_Sent] = []
         self._due_at: float | None = None
         self._unknown_errors = 0
-        self._away = Away("kinesis", _log, clock)
+        self._away = away or Away("kinesis", _log, clock)
         self._published = metrics.published.labels(source)
         self._bundles = metrics.bundles.labels(source)
         self._away_gauge = metrics.away.labels("kinesis")

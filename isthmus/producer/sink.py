@@ -3,8 +3,10 @@
 The Kinesis adapter and the in-memory stream pass `tests/contract/stream_contract.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
+
+from isthmus.errors import OwnershipLost
 
 
 class Entry(NamedTuple):
@@ -40,3 +42,17 @@ class Sink(Protocol):
         helps (access denied, no such stream).
         """
         ...
+
+
+class OwnedSink:
+    """A sink that takes nothing once the ownership is lost: not even what waited to be sent when that happened."""
+
+    def __init__(self, sink: Sink, lost: Callable[[], bool]) -> None:
+        self._sink = sink
+        self._lost = lost
+
+    def put(self, entries: Sequence[Entry]) -> list[Put]:
+        """Send the entries; see `Sink`. Raises `OwnershipLost`, and sends nothing, after the loss."""
+        if self._lost():
+            raise OwnershipLost("The source was, or may have been, taken by another producer.")
+        return self._sink.put(entries)

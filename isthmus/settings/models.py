@@ -165,7 +165,6 @@ class Consumer(Section):
     max_records: Annotated[int, between(1, 10_000, "records")] = 1000
     batch_changes: Annotated[int, between(1, 10_000, "changes")] = 500
     checkpoint_interval: Annotated[float, between(0.1, 60, "seconds")] = 1.0
-    park_brake: Annotated[int, between(1, 1_000_000_000, "keys")] = 1000
 
 
 class Publisher(Section):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -152,9 +153,8 @@ def _database_url(secret: SecretStr, info: ValidationInfo[Place]) -> SecretStr:
         wrong('must name a file, e.g. "sqlite:///back-office.db": memory is not shared between processes')
     place = info.context
     prefix, path = ("file:", sqlite["path"][5:]) if sqlite["path"].startswith("file:") else ("", sqlite["path"])
-    absolute = str(place.folder / path)
-    if "?" in absolute:
-        wrong("must not lie in a folder whose name holds a question mark")
+    # Only the folder is quoted: what was written may hold escapes already.
+    absolute = path if path.startswith("/") else f"{quote(str(place.folder))}/{path}"
     return SecretStr(f"{sqlite['head']}{prefix}{absolute}{sqlite['query'] or ''}")
 
 

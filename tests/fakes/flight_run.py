@@ -71,6 +71,8 @@ class Run:
     parked: list[tuple[str, str, str]]
     batches: list[list[dict[str, Any]]]
     more_records: list[bytes] = field(default_factory=list)
+    front_sql: list[str] = field(default_factory=list)
+    """What else happens to the front office once all is written."""
 
     def records(self) -> list[bytes]:
         """Give the stream's records."""
@@ -95,6 +97,8 @@ class Run:
                 "INSERT INTO isthmus_history (txn, key, version, outcome, decided) VALUES (?, ?, ?, ?, ?)", history
             )
             db.executemany("INSERT INTO isthmus_parked (key, version, txn, reason) VALUES (?, ?, ?, 'x')", self.parked)
+            for statement in self.front_sql:
+                db.execute(statement)
         return back, front
 
     def judged(self, folder: Path) -> Verdict:

@@ -70,8 +70,8 @@ class SqliteOffice:
         self, session: Session, at: int, error: BaseException, *, only: str = "", after: bool = False
     ) -> Callable[[], bool]:
         assert isinstance(session, SqliteSession)
-        breaking = Breaking(session._connection, at, error, only, after=after)
-        session._connection = breaking  # type: ignore[assignment]
+        breaking = Breaking(session._shared.connection, at, error, only, after=after)
+        session._shared.connection = breaking  # type: ignore[assignment]
         return breaking.happened
 
     def _read(self, statement: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ numbers = (
     | st.integers(-(10**60), 10**60)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.decimals(allow_nan=False, allow_infinity=False)
-    | st.builds(Decimal, st.from_regex(r"-?(0|[1-9][0-9]{0,50})(\.[0-9]{1,40})?(E[+-]?[0-9]{1,3})?", fullmatch=True))
+    | st.builds(Decimal, st.from_regex(r"-?(0|[1-9][0-9]{0,50})(\.[0-9]{1,40})?(E[+-]?[0-9]{1,2})?", fullmatch=True))
 )
 scalars = st.none() | st.booleans() | text | numbers
 values = st.recursive(

@@ -256,7 +256,7 @@ def test_a_stream_that_is_away_is_waited_for_and_said_once() -> None:
         desk.run(stop_at=30)
 
     assert desk.processor.data == numbers(0, 3)
-    events = [(entry["event"], entry["shard"]) for entry in logs]
+    events = [(entry["event"], entry["where"]) for entry in logs]
     assert events == [("stream_away", desk.shard), ("stream_back", desk.shard)]
     assert seen == [1, 0]
     assert desk.metric("isthmus_retries_total", part="stream", cause="unreachable") == 7

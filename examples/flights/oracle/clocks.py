@@ -1,18 +1,16 @@
 """From the clocks on the wall to moments in UTC."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache
 from zoneinfo import ZoneInfo
 
 _DAYS_TO_TRY = 3
 """The day of the departure and the next one hold every clock time once; where summer time begins, one hour is not on
 the clock, and the time comes only on the day after that."""
 
-_REMEMBERED = 20_000
-"""A timetable repeats itself: the same clock times are asked for many times within the few days around a flight."""
+_NOON = time(12)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def moment_of(day: date, hhmm: int, zone: ZoneInfo) -> datetime:
     """Give the UTC moment at which a clock of the zone shows `hhmm` on a day; 2400 is the end of that day.
 
@@ -34,13 +32,18 @@ def first_moment_after(start: datetime, hhmm: int, zone: ZoneInfo) -> datetime:
     return next(moment for day in days for moment in _moments(day, shown, zone) if moment > start)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _moments(day: date, shown: time, zone: ZoneInfo) -> list[datetime]:
     """Give every UTC moment at which the zone's clock shows this time on this day, in order: none, one or two."""
-    wall = datetime.combine(day, shown)
-    candidates = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
-    # A wall time that summer time leaves out is converted all the same, but does not read back.
-    return sorted(moment for moment in candidates if moment.astimezone(zone).replace(tzinfo=None) == wall)
+    wall = datetime.combine(day, shown, tzinfo=UTC)
+    candidates = [(wall - offset, offset) for offset in _offsets_around(day, zone)]
+    return sorted(moment for moment, offset in candidates if moment.astimezone(zone).utcoffset() == offset)
+
+
+@cache
+def _offsets_around(day: date, zone: ZoneInfo) -> set[timedelta]:
+    """Give the zone's distances from UTC that are in force about this day: one, or two where the clock is changed."""
+    noons = [datetime.combine(day + timedelta(days=n), _NOON, tzinfo=zone) for n in (-1, 1)]
+    return {noon.replace(tzinfo=None) - noon.astimezone(UTC).replace(tzinfo=None) for noon in noons}
 
 
 def utc_text(moment: datetime) -> str:

@@ -73,7 +73,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 def read_journal(back_office: sqlite3.Connection, findings: Findings) -> dict[int, Modification]:
-    """Give the journal by `UPDSEQ`. Raises sqlite3.Error when the database lacks the table."""
+    """Give the journal by `UPDSEQ`, in its order. Raises sqlite3.Error when the database lacks the table."""
     journal: dict[int, Modification] = {}
     for updseq, carrier, number, yyyymmdd, origin, committed_ms in back_office.execute(
         "SELECT UPDSEQ, CARR, FLTNO, DEPDT, ORIG, COMMITTED FROM FLTJRN ORDER BY UPDSEQ"

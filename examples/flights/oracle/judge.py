@@ -6,7 +6,7 @@ from pathlib import Path
 
 from examples.flights.oracle.books import keep_books
 from examples.flights.oracle.compare import compare_parked_keys, compare_tables
-from examples.flights.oracle.evidence import Modification, read_journal, read_outcomes, read_tables, reading
+from examples.flights.oracle.evidence import read_journal, read_outcomes, read_tables, reading
 from examples.flights.oracle.expect import Expectation
 from examples.flights.oracle.findings import Findings
 from examples.flights.oracle.measures import Freshness, changes_per_s, freshness
@@ -67,7 +67,8 @@ def judge(
         journal = read_journal(back, findings)
         # A year's tables are large: they are let go before the rest is read.
         tables = read_tables(front, findings)
-        compare_tables(tables, expected, _last_positions(journal), findings)
+        last_position = {modification.key: position for position, modification in journal.items()}
+        compare_tables(tables, expected, last_position, findings)
         entities, guards = len(tables.flights), tables.guards
         del tables
         outcomes = read_outcomes(front, findings)
@@ -101,10 +102,3 @@ def judge(
         freshness_ms=freshness(journal, outcomes.history, first_load),
         changes_per_s=changes_per_s(outcomes.history, first_load),
     )
-
-
-def _last_positions(journal: Mapping[int, Modification]) -> dict[str, int]:
-    last: dict[str, int] = {}
-    for position, modification in journal.items():
-        last[modification.key] = max(last.get(modification.key, -1), position)
-    return last

@@ -1,12 +1,13 @@
 """`isthmus check`: whether everything is as the settings say."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
-import orjson
 
 from isthmus.console.commands.options import config_option, json_option
+from isthmus.console.commands.output import print_json
 from isthmus.console.exits import Exit, exit_of
 from isthmus.console.producing import open_references, open_source
 from isthmus.console.wiring import Wiring, entities_of, store_of
@@ -19,19 +20,24 @@ from isthmus.settings import load
 @config_option
 @json_option
 def check(config: Path, *, as_json: bool) -> int:
-    """Check settings, connections, and what stream, back office and front office are really like.
+    r"""Check settings, connections, and what stream, back office and front office are really like.
 
-    Changes nothing. Ends with the exit code of the first thing that is wrong.
+    Changes nothing, and asks everything even if something is wrong. What is wrong names the command or the statement
+    that mends it. Ends with the exit code of the first thing that is wrong.
+
+    \b
+    isthmus check                 then, if something is missing: isthmus setup
+    isthmus check --json | jq '.checks[] | select(.ok | not)'
+
+    \b
+    With --json, one object: {ok, checks: [{check, ok, says}]}
     """
     settings = load(config)
-    wiring = Wiring(settings)
-    # Here a thing that is away is an answer, not something to wait for.
-    wiring.stop.request()
-    pipelines = wiring.pipelines()
-    results = [_result(name, step) for name, step in _steps(wiring, pipelines)]
+    wiring = Wiring(settings, patient=False)
+    results = [_result(name, step) for name, step in _steps(wiring, wiring.pipelines())]
     if as_json:
         found = [{"check": name, "ok": error is None, "says": words} for name, words, error in results]
-        click.echo(orjson.dumps({"ok": all(each["ok"] for each in found), "checks": found}))
+        print_json({"ok": all(each["ok"] for each in found), "checks": found})
     else:
         for name, words, error in results:
             click.echo(f"{'ok   ' if error is None else 'WRONG'}  {name}: {words}")
@@ -49,40 +55,37 @@ def _result(name: str, step: Step) -> tuple[str, str, IsthmusError | None]:
 
 
 def _steps(wiring: Wiring, pipelines: dict[str, Pipeline]) -> list[tuple[str, Step]]:
-    settings = wiring.settings
-
-    def stream() -> str:
-        facts = wiring.stream(wiring.checkpoints())
-        return (
-            f"{facts.status.lower()}, {facts.open_shards} shards, {settings.stream.lanes} lanes, "
-            f"{facts.retention_hours} h of retention, records up to {facts.max_record_bytes:,} bytes, "
-            f"made at {facts.identity.created}"
-        )
-
-    def front_office() -> str:
-        entities = entities_of(settings, pipelines)
-        store_of(settings, entities).check(entities)
-        return f"{', '.join(entity.name for entity in entities)}: tables and columns fit"
-
-    def source(name: str) -> Step:
-        def look() -> str:
-            section = settings.sources[name]
-            opened = open_source(wiring, section)
-            references = open_references(wiring, section)
-            try:
-                references.refresh_if_due()
-                page = opened.read(None, 1)
-                tables = ", ".join(section.references) or "none"
-                return f"{section.table} can be read, up to {section.cursor} {page.bound}; references: {tables}"
-            finally:
-                opened.close()
-                references.close()
-
-        return look
-
     return [
-        ("settings", lambda: f"{settings.file} is right"),
-        ("stream", stream),
-        *[(f"source {name}", source(name)) for name in pipelines],
-        ("front office", front_office),
+        ("settings", lambda: f"{wiring.settings.file} is right"),
+        ("stream", partial(_stream, wiring)),
+        *[(f"source {name}", partial(_source, wiring, name)) for name in pipelines],
+        ("front office", partial(_front_office, wiring, pipelines)),
     ]
+
+
+def _stream(wiring: Wiring) -> str:
+    facts = wiring.stream(wiring.checkpoints())
+    return (
+        f"{facts.status.lower()}, {facts.open_shards} shards, {wiring.settings.stream.lanes} lanes, "
+        f"{facts.retention_hours} h of retention, records up to {facts.max_record_bytes:,} bytes, "
+        f"made at {facts.identity.created}"
+    )
+
+
+def _source(wiring: Wiring, name: str) -> str:
+    section = wiring.settings.sources[name]
+    opened, references = open_source(wiring, section), open_references(wiring, section)
+    try:
+        references.refresh_if_due()
+        bound = opened.read(None, 1).bound
+    finally:
+        opened.close()
+        references.close()
+    rows = "it is empty" if bound is None else f"up to {section.cursor} {bound}"
+    return f"{section.table} can be read, {rows}; references: {', '.join(section.references) or 'none'}"
+
+
+def _front_office(wiring: Wiring, pipelines: dict[str, Pipeline]) -> str:
+    entities = entities_of(wiring.settings, pipelines)
+    wiring.check_front_office(store_of(wiring.settings, entities), entities)
+    return f"{', '.join(entity.name for entity in entities)}: tables and columns fit"

@@ -4,13 +4,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import orjson
 from rich.console import Console
 
+from isthmus.chance import system_chance
 from isthmus.clock import SystemClock
-from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.summary import show
 from isthmus.console.demo.view import Lines, Screen, View
 from isthmus.console.exits import Exit
@@ -19,8 +20,14 @@ from isthmus.lifecycle import Stopped, ThreadStop
 from isthmus.log import configure
 from isthmus.settings import load
 
+if TYPE_CHECKING:
+    from isthmus.console.demo.plan import Place
 
-class _Rate(click.ParamType):
+_SEEDS = 1_000_000
+"""How many seeds are drawn from: short enough to type."""
+
+
+class _Rate(click.ParamType):  # type: ignore[type-arg]  # only the newest click makes it generic
     name = "N|max"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
@@ -56,58 +63,82 @@ class _Rate(click.ParamType):
 )
 @click.option("--force", is_flag=True, help="Remove what an older run left in --dir.")
 @click.option("--stay", is_flag=True, help="Leave everything up until Ctrl-C: status, trace and peek work on it.")
+@click.option(
+    "--chaos", is_flag=True, help="Kill producer and consumer, and let requests to AWS fail, by a seeded plan."
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replay the plan of this seed. Needs --chaos.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, the last line of stdout.")
 def demo(
-    *, days: int, shards: int, rate: float | None, folder: Path | None, force: bool, stay: bool, as_json: bool
+    *,
+    days: int,
+    shards: int,
+    rate: float | None,
+    folder: Path | None,
+    force: bool,
+    stay: bool,
+    chaos: bool,
+    seed: int | None,
+    as_json: bool,
 ) -> int:
-    """Bring real flights from a played back office to a front office, and check every one of them.
+    r"""Bring real flights from a played back office to a front office, and check every one of them.
 
     All flights out of New York in 2013. A child process plays an airline's legacy system: it holds the schedule, then
     lives through the days, with departures, arrivals, cancellations and diversions. A producer and a consumer, with
     an AWS emulator between them, keep a front office in step with it. At the end an oracle that shares no code with
     them computes what the front office must hold.
 
+    With --chaos the same oracle judges a run in which both processes are killed again and again, and requests to AWS
+    fail in part, are throttled, time out, arrive late, and lose their answers. The back office lives slower then, if
+    need be, until every planned fault has happened.
+
     \b
     isthmus demo --days 1                       half a minute less
+    isthmus demo --chaos --seed 7               the same faults every time
     isthmus demo --dir /tmp/flights --stay      then, elsewhere:
       isthmus status --config /tmp/flights/isthmus.toml
       isthmus trace flight/UA1545/2013-01-01/EWR --config /tmp/flights/isthmus.toml
 
-    Exit code 0 only if nothing differs and the books balance.
+    Exit code 0 only if nothing differs, the books balance, and every planned fault has happened.
     """
+    clock, stop = SystemClock(), ThreadStop()
+    begin = clock.monotonic()
+    if seed is not None and not chaos:
+        raise click.UsageError("--seed replays a plan of --chaos: name both.")
     # Imported late: the demo's data is an extra that other commands do not need.
-    from isthmus.console.demo.run import Demo  # noqa: PLC0415 - see above
+    from isthmus.console.demo.parts import running  # noqa: PLC0415 - see above
+    from isthmus.console.demo.plan import Place, Plan  # noqa: PLC0415 - same
+    from isthmus.console.demo.run import Demo  # noqa: PLC0415 - same
     from isthmus.console.demo.verdict import judged  # noqa: PLC0415 - same
 
     configure("text", "warning")
-    clock, stop = SystemClock(), ThreadStop()
     signals = Signals(stop)
     signals.install()
-    plan = Plan(days=days, shards=shards, rate=rate, stay=stay)
+    if chaos and seed is None:
+        seed = int(system_chance().random() * _SEEDS)
+    plan = Plan(days=days, shards=shards, rate=rate, stay=stay, seed=seed)
     console = Console()
     with _folder(folder) as path:
         place = Place(path)
         place.make(force=force)
         view = _view(clock, console, as_json=as_json)
-        run = Demo(plan, place, view, clock, stop)
         try:
-            with run.running():
+            with running(plan, place, view, clock, stop) as parts:
                 with view:
-                    facts = run.play()
+                    facts = Demo(plan, place, parts, view, clock, begin).play()
                 summary, samples = judged(plan, place, facts)
-                summary["elapsed_s"] = round(run.elapsed_s(), 1)
+                summary["elapsed_s"] = round(clock.monotonic() - begin, 1)
                 show(summary, samples, console)
                 if as_json:
                     click.echo(orjson.dumps(summary))
                 if stay:
                     console.print(_addresses(place), markup=False, highlight=False)
-                    run.stay()
+                    parts.watch.until_stopped()
         except Stopped:
             return signals.exit_code(Exit.FAILED)
-    return Exit.DONE if summary["ok"] else Exit.FAILED
+    return signals.exit_code(Exit.DONE if summary["ok"] else Exit.FAILED)
 
 
-def _addresses(place: Place) -> str:
+def _addresses(place: "Place") -> str:
     settings = load(place.settings)
     return (
         f"\nEverything stays up until Ctrl-C.\n"

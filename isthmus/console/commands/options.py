@@ -23,4 +23,4 @@ def config_option(function: F) -> F:
 
 def json_option(function: F) -> F:
     """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print one line of JSON, for scripts.")(function)

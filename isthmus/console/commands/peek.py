@@ -1,6 +1,7 @@
 """`isthmus peek`: what lies in the stream."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,19 @@ import click
 
 from isthmus import aws
 from isthmus.clock import rfc3339
-from isthmus.codec import Undecodable, decode, json_bytes
+from isthmus.codec import Undecodable, decode
 from isthmus.console.commands.options import config_option
+from isthmus.console.commands.output import print_json
 from isthmus.console.exits import Exit
+from isthmus.console.tape import Tape
 from isthmus.consumer.feed import Record
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.settings import load
 
-_PAGE = 100
-_EMPTY_PAGES = 3
-"""An empty answer says nothing about the end, so a few are asked for."""
-
 
 @click.command()
 @config_option
-@click.option("--shard", help="Only this shard.")
+@click.option("--shard", help="Only this shard, e.g. shardId-000000000000.")
 @click.option("--after", metavar="SEQUENCE", help="Begin after this sequence number (with --shard).")
 @click.option("--key", help="Only changes of this entity key.")
 @click.option(
@@ -30,37 +29,31 @@ _EMPTY_PAGES = 3
 )
 @click.option("--data", is_flag=True, help="Show the payloads too. They may hold personal data.")
 def peek(config: Path, shard: str | None, after: str | None, key: str | None, limit: int, *, data: bool) -> int:
-    """Decode records of the stream: one JSON line for each change, oldest first.
+    r"""Decode records of the stream: one line of JSON for each change, oldest first.
 
-    Only reads; no checkpoint moves.
+    Only reads, up to the newest record; no checkpoint moves. A change has: shard, sequence, arrived, verb (upsert,
+    delete, event, untranslated, or marker where an owner took over), key, id (the transaction ID), version, source,
+    epoch, time, and data with --data. What cannot be decoded has: undecodable (why), message, bytes (how many).
+
+    \b
+    isthmus peek --limit 100 | jq -r .key | sort | uniq -c
+    isthmus peek --key flight/UA1545/2013-01-01/EWR --data
     """
     if after is not None and shard is None:
         raise click.UsageError("--after needs --shard: a sequence number belongs to a shard.")
+    if after is not None and not after.isdecimal():
+        raise click.BadParameter("a sequence number is digits only.", param_hint="--after")
     settings = load(config)
     feed = KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name)
-    for found in feed.shards():
-        if shard not in {None, found.id}:
-            continue
-        shown = 0
-        for record in _records(feed, found.id, after):
-            for line in _lines(found.id, record, key, data=data):
-                click.echo(json_bytes(line))
-                shown += 1
-                if shown >= limit:
-                    break
-            if shown >= limit:
-                break
+    shards = [found.id for found in feed.shards()]
+    if shard is not None and shard not in shards:
+        raise click.BadParameter(f"there is no {shard}; there are {', '.join(shards)}.", param_hint="--shard")
+    tape = Tape(feed)
+    for name in shards if shard is None else [shard]:
+        lines = (line for record in tape.shard(name, after) for line in _lines(name, record, key, data=data))
+        for line in islice(lines, limit):
+            print_json(line)
     return Exit.DONE
-
-
-def _records(feed: KinesisFeed, shard: str, after: str | None) -> Iterator[Record]:
-    iterator: str | None = feed.iterator(shard, after)
-    empty = 0
-    while iterator is not None and empty < _EMPTY_PAGES:
-        fetched = feed.fetch(iterator, _PAGE)
-        yield from fetched.records
-        empty = 0 if fetched.records or fetched.behind_ms else empty + 1
-        iterator = fetched.iterator
 
 
 def _lines(shard: str, record: Record, key: str | None, *, data: bool) -> Iterator[dict[str, Any]]:

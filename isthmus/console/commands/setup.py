@@ -17,32 +17,40 @@ from isthmus.settings import Settings, load
 
 @click.command()
 @config_option
-@click.option("--dry-run", is_flag=True, help="Only say what would be made.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be made. Asks nobody.")
 @click.option(
     "--new-stream",
     is_flag=True,
     help="The stream was made anew: forget watermarks and checkpoints of the old one, and record the new one.",
 )
 def setup(config: Path, *, dry_run: bool, new_stream: bool) -> int:
-    """Make stream, checkpoint table, dead-letter queue, claim-check bucket and our own tables in the front office.
+    r"""Make stream, checkpoint table, dead-letter queue, claim-check bucket and our own tables in the front office.
 
     What is there already stays as it is: safe to repeat. Your own tables are never made or changed.
+
+    \b
+    isthmus setup --dry-run       what would be made, and the statements for our own tables
+    isthmus setup && isthmus check
+    isthmus setup --new-stream    after the stream was deleted and made again: everything is detected and decided
+                                  again, what took effect already is a duplicate
     """
     settings = load(config)
-    wiring = Wiring(settings)
-    steps = list(_steps(wiring))
+    wiring = Wiring(settings, patient=False)
+    # Before anything is made: a mistake in the user's code is one in the settings.
+    entities = entities_of(settings, wiring.pipelines())
+    steps = _steps(wiring)
     if dry_run:
         for name, _ in steps:
             click.echo(f"would make, where it is missing: {name}")
         click.echo("\nour own tables in the front office:")
-        for statement in store_of(settings, []).prepare(dry_run=True):
+        for statement in store_of(settings, entities).prepare(dry_run=True):
             click.echo(f"  {' '.join(statement.split())};")
         return Exit.DONE
     for name, make in steps:
         click.echo(f"{'made ' if make() else 'there'}  {name}")
-    click.echo(f"{'new  ' if new_stream else 'there'}  {record_stream(wiring, new_stream=new_stream)}")
-    store_of(settings, entities_of(settings, wiring.pipelines())).prepare()
-    click.echo("there  our own tables in the front office")
+    click.echo(f"there  {record_stream(wiring, new_stream=new_stream)}")
+    store_of(settings, entities).prepare()
+    click.echo("there  our own tables in the front office\n\nNext: isthmus check")
     return Exit.DONE
 
 
@@ -83,13 +91,18 @@ def _steps(wiring: Wiring) -> list[tuple[str, Callable[[], bool]]]:
 
 
 def record_stream(wiring: Wiring, *, new_stream: bool) -> str:
-    """Record which stream this is and how many lanes it has; say so in words."""
+    """Record which stream this is and how many lanes it has; say so in words.
+
+    With `new_stream` what belongs to another stream is forgotten first. Raises `Refused` where such a thing stands.
+    """
     stream = wiring.settings.stream
     registry = wiring.checkpoints().stream
     facts = aws.describe_stream(aws.client(wiring.settings.aws.access, "kinesis"), stream.name)
-    if new_stream:
+    asked = StreamRecord(facts.identity, stream.lanes)
+    standing = registry.record(asked)
+    if standing.identity != facts.identity and new_stream:
         registry.forget()
-    standing = registry.record(StreamRecord(facts.identity, stream.lanes))
+        standing = registry.record(asked)
     if standing.identity != facts.identity:
         raise Refused(
             f"Watermarks and checkpoints belong to another stream {stream.name}, made at {standing.identity.created}.",

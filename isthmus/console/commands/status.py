@@ -4,157 +4,109 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
-from rich.console import Console
-from rich.table import Table
 
-from isthmus import aws
-from isthmus.checkpoint.ownership import source_lease, worker_lease
-from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.console.commands.options import config_option, json_option
-from isthmus.console.exits import Exit
-from isthmus.console.producing import open_source
-from isthmus.console.wiring import Wiring, reader_of
-from isthmus.consumer.kinesis import KinesisFeed
-from isthmus.errors import IsthmusError
+from isthmus.console.commands.output import console, print_json, table, title
+from isthmus.console.exits import Exit, exit_of
+from isthmus.console.standing import Standing
+from isthmus.console.wiring import Wiring
 from isthmus.settings import load
+
+_MANY = 100
 
 
 @click.command()
 @config_option
 @json_option
 def status(config: Path, *, as_json: bool) -> int:
-    """Show sources with watermark, owner and lag, shards with checkpoint and lag, and what is parked.
+    r"""Show sources with watermark, owner and lag, shards with checkpoint and lag, and what is parked.
 
-    Only reads. What cannot be reached is said in its place.
+    Only reads, and takes up to 3 s to see whether owners are alive. What cannot be reached is said in its place. Exit
+    code 0 if stream and checkpoint table could be asked; 3 if one is missing, 1 if it does not answer.
+
+    \b
+    isthmus status
+    isthmus status --json | jq '.sources[].behind'
+    isthmus trace KEY             then: why is this one parked?
+
+    \b
+    With --json, one object:
+      application
+      stream      {name, shards, lanes, trouble}
+      worker      {holder, host, process, since, life} or null; life: alive, silent, dead
+      sources     [{name, watermark, saved, bound, behind, epoch, generation, owner (as worker), trouble}]
+                  watermark: position acknowledged by Kinesis; bound: highest in the source; behind: positions between
+      shards      [{id, closed, done, checkpoint, saved, undecided, behind_ms, outcomes {name: count}, trouble}]
+                  undecided: records after the checkpoint, counted up to 100; outcomes: since the beginning
+      parked      [{reason, keys, changes}]
+      front_office  {trouble}
+    A trouble is a sentence, or empty; what it kept from being known is null.
     """
-    settings = load(config)
-    wiring = Wiring(settings)
-    wiring.stop.request()
-    checkpoints = wiring.checkpoints()
-    facts = wiring.stream(checkpoints)
-    leases = {lease.name: lease for lease in checkpoints.leases.all()}
-    found: dict[str, Any] = {
-        "application": settings.application,
-        "stream": {"name": facts.name, "shards": facts.open_shards, "lanes": settings.stream.lanes},
-        "worker": _holder(leases.get(worker_lease(settings.application))),
-        "sources": [_source(wiring, name, leases.get(source_lease(name))) for name in settings.sources],
-        "shards": _shards(wiring, checkpoints.shards.read_all()),
-        **_front_office(wiring),
-    }
+    wiring = Wiring(load(config), patient=False)
+    standing = Standing(wiring)
+    found = standing.look()
     if as_json:
-        click.echo(orjson.dumps(found))
+        print_json(found)
     else:
         _print(found)
-    return Exit.DONE
-
-
-def _holder(lease: Lease | None) -> str | None:
-    return str(lease.holder) if lease is not None and lease.holder is not None else None
-
-
-def _source(wiring: Wiring, name: str, lease: Lease | None) -> dict[str, Any]:
-    watermark = orjson.loads(lease.watermark) if lease is not None and lease.watermark else None
-    row: dict[str, Any] = {
-        "name": name,
-        "owner": _holder(lease),
-        "epoch": lease.epoch if lease is not None else None,
-        "generation": lease.generation if lease is not None else 0,
-        "watermark": watermark,
-        "saved": lease.updated if lease is not None else None,
-        "bound": None,
-        "behind": None,
-        "trouble": "",
-    }
-    try:
-        opened = open_source(wiring, wiring.settings.sources[name])
-        try:
-            row["bound"] = opened.read(None, 1).bound
-        finally:
-            opened.close()
-    except IsthmusError as error:
-        row["trouble"] = str(error)
-    if row["bound"] is not None:
-        row["behind"] = max(0, int(row["bound"]) - int(watermark[0])) if watermark else int(row["bound"])
-    return row
-
-
-def _shards(wiring: Wiring, saved: dict[str, ShardCheckpoint]) -> list[dict[str, Any]]:
-    settings = wiring.settings
-    feed = KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name)
-    rows = []
-    for shard in feed.shards():
-        checkpoint = saved.get(shard.id)
-        row: dict[str, Any] = {
-            "id": shard.id,
-            "closed": shard.closed,
-            "checkpoint": checkpoint.sequence if checkpoint is not None else None,
-            "done": checkpoint.ended if checkpoint is not None else False,
-            "saved": checkpoint.updated if checkpoint is not None else None,
-            "outcomes": dict(checkpoint.counts) if checkpoint is not None else {},
-            "behind_ms": 0,
-            "undecided": 0,
-            "trouble": "",
-        }
-        if not row["done"]:
-            try:
-                # One small read after the checkpoint: Kinesis says how far behind the newest record that is.
-                fetched = feed.fetch(feed.iterator(shard.id, row["checkpoint"]), 100)
-                row["undecided"] = len(fetched.records)
-                row["behind_ms"] = fetched.behind_ms
-                if fetched.records:
-                    row["behind_ms"] = max(fetched.behind_ms, wiring.clock.now_ms() - fetched.records[0].arrival_ms)
-            except IsthmusError as error:
-                row["trouble"] = str(error)
-        rows.append(row)
-    return rows
-
-
-def _front_office(wiring: Wiring) -> dict[str, Any]:
-    try:
-        parked = [reason._asdict() for reason in reader_of(wiring.settings).parked_by_reason()]
-    except IsthmusError as error:
-        return {"parked": [], "front_office": str(error)}
-    return {"parked": parked, "front_office": ""}
+    return exit_of(standing.error) if standing.error is not None else Exit.DONE
 
 
 def _print(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    out = console()
     stream = found["stream"]
-    console.print(f"[bold]{found['application']}[/]  stream {stream['name']}, {stream['lanes']} lanes")
-    console.print(f"worker: {found['worker'] or 'none runs'}")
-    sources = Table(title="sources", title_justify="left", box=None, pad_edge=False)
-    for column in ("source", "watermark", "behind", "saved", "epoch", "owner"):
-        sources.add_column(column)
-    for row in found["sources"]:
-        sources.add_row(
-            row["name"],
-            str(row["watermark"][0]) if row["watermark"] else "-",
-            "?" if row["behind"] is None else f"{row['behind']:,}",
-            row["saved"] or "-",
-            str(row["epoch"] or "-"),
-            row["owner"] or row["trouble"] or "nobody",
+    out.print(title(found["application"]))
+    shape = stream["trouble"] or f"{stream['shards']} shards, {stream['lanes']} lanes"
+    out.print(f"stream {stream['name']}: {shape}")
+    out.print(f"worker: {_owner(found['worker'], found['stream']['trouble'])}")
+    out.print()
+    out.print(
+        table(
+            ("SOURCE", "WATERMARK", "BEHIND", "SAVED", "EPOCH", "OWNER"),
+            [
+                (
+                    row["name"],
+                    _or_dash(row["watermark"]),
+                    "?" if row["behind"] is None else f"{row['behind']:,}",
+                    _or_dash(row["saved"]),
+                    _or_dash(row["epoch"]),
+                    _owner(row["owner"], row["trouble"]),
+                )
+                for row in found["sources"]
+            ],
         )
-    shards = Table(title="shards", title_justify="left", box=None, pad_edge=False)
-    for column in ("shard", "checkpoint", "undecided", "behind", "outcomes"):
-        shards.add_column(column)
-    for row in found["shards"]:
-        counts = ", ".join(f"{name} {number:,}" for name, number in sorted(row["outcomes"].items()))
-        undecided = f"{row['undecided']}{'+' if row['undecided'] >= 100 else ''} records"  # noqa: PLR2004 - the read above
-        shards.add_row(
-            row["id"],
-            "done" if row["done"] else (row["checkpoint"] or "-"),
-            undecided,
-            row["trouble"] or f"{row['behind_ms'] / 1000:.1f} s",
-            counts or "-",
+    )
+    out.print()
+    out.print(
+        table(
+            ("SHARD", "CHECKPOINT", "UNDECIDED", "BEHIND", "OUTCOMES"),
+            [(row["id"], *_shard_cells(row)) for row in found["shards"]],
         )
-    console.print(sources)
-    console.print(shards)
-    if found["front_office"]:
-        console.print(f"front office: {found['front_office']}", markup=False)
-    elif found["parked"]:
-        console.print("parked:")
-        for row in found["parked"]:
-            console.print(f"  {row['reason']}: {row['keys']:,} keys, {row['changes']:,} changes", markup=False)
-    else:
-        console.print("parked: nothing")
+    )
+    out.print()
+    trouble = found["front_office"]["trouble"]
+    out.print(f"parked: {trouble}" if trouble else f"parked: {'' if found['parked'] else 'nothing'}".rstrip())
+    for row in found["parked"] or []:
+        out.print(f"  {row['reason']}: {row['keys']:,} keys, {row['changes']:,} changes")
+
+
+def _shard_cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    counts = ", ".join(f"{name} {number:,}" for name, number in sorted(row["outcomes"].items()))
+    if row["done"]:
+        return "done", "-", "-", counts or "-"
+    if row["trouble"]:
+        return _or_dash(row["checkpoint"]), "?", row["trouble"], counts or "-"
+    more = "+" if row["undecided"] >= _MANY else ""
+    undecided, behind = f"{row['undecided']}{more} records", f"{row['behind_ms'] / 1000:.1f} s"
+    return _or_dash(row["checkpoint"]), undecided, behind, counts or "-"
+
+
+def _owner(owner: dict[str, Any] | None, trouble: str) -> str:
+    if owner is None:
+        return trouble or "nobody"
+    known = f"{owner['life']}: process {owner['process']} on {owner['host']} since {owner['since']}"
+    return f"{known}; {trouble}" if trouble else known
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None or value == "" else str(value)

@@ -6,17 +6,16 @@ from pathlib import Path
 import orjson
 
 from isthmus.console.children import Child
+from isthmus.console.demo.example import SIMULATE
 from isthmus.errors import Fatal
-
-MODULE = "examples.flights.simulate"
 
 
 class Office:
     """The played back office."""
 
     def __init__(self, database: Path, days: int, rate: float | None, log: Path) -> None:
-        arguments = ["--database", str(database), "--days", str(days), "--rate", "max" if rate is None else str(rate)]
-        self.child = Child("back-office", MODULE, arguments, log, talks=True)
+        arguments = ["--database", str(database), "--days", str(days), "--rate", _written(rate)]
+        self.child = Child("back-office", SIMULATE, arguments, log, talks=True)
         self.modifications = 0
         """Committed so far, the schedule included."""
         self.scheduled: int | None = None
@@ -27,13 +26,14 @@ class Office:
         self._listener = threading.Thread(target=self._listen, name="back-office", daemon=True)
         self._listener.start()
 
-    def live(self) -> None:
-        """Let it live through its days."""
-        try:
-            self.child.stdin.write("live\n")
-            self.child.stdin.flush()
-        except OSError as error:
-            raise Fatal(f"The back office is gone.\n{self.child.log_tail()}") from error
+    def live(self, rate: float | None) -> None:
+        """Let it live through its days at that rate. Raises `Fatal` when it is gone."""
+        self._tell(f"rate {_written(rate)}", "live")
+
+    def pace(self, rate: float | None) -> None:
+        """Let it live on at that rate. Raises `Fatal` when it is gone before it was done."""
+        if not self.done:
+            self._tell(f"rate {_written(rate)}")
 
     def check(self) -> None:
         """Raise `Fatal` when it ended before it was done."""
@@ -43,6 +43,16 @@ class Office:
             self._listener.join(1.0)
             if not self.done:
                 raise Fatal(f"The back office ended with code {code}.\n{self.child.log_tail()}")
+
+    def _tell(self, *lines: str) -> None:
+        try:
+            for line in lines:
+                self.child.stdin.write(f"{line}\n")
+            self.child.stdin.flush()
+        except OSError as error:
+            self.check()
+            if not self.done:
+                raise Fatal(f"The back office is gone.\n{self.child.log_tail()}") from error
 
     def _listen(self) -> None:
         for line in self.child.stdout:
@@ -57,3 +67,7 @@ class Office:
                 case "done":
                     self.modifications = int(told["modifications"])
                     self.done = True
+
+
+def _written(rate: float | None) -> str:
+    return "max" if rate is None else str(rate)

@@ -1,14 +1,20 @@
 """The pipeline's two processes, as a user would start them."""
 
+import signal
 import socket
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Final
 
 from isthmus.console.children import Child
+from isthmus.console.demo.kills import Victim
+from isthmus.console.demo.memory import high_water_mb
 from isthmus.console.demo.plan import Place
 from isthmus.errors import Fatal
 
+_COMMANDS: Final[Mapping[Victim, str]] = {Victim.PRODUCER: "produce", Victim.CONSUMER: "consume"}
 _END_SECONDS = 12.0
 """A soft stop takes 10 s at most."""
+_KILL_SECONDS = 10.0
 
 
 def free_port() -> int:
@@ -23,25 +29,58 @@ class Pipeline:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.producer = self._start("produce")
-        self.consumer = self._start("consume")
+        self._peaks = dict.fromkeys(Victim, 0.0)
+        self._ending = False
+        self.restarts = dict.fromkeys(Victim, 0)
+        self._children = {victim: self._start(victim) for victim in Victim}
 
     def check(self) -> None:
-        """Raise `Fatal` when one of them has ended by itself."""
-        for child in (self.producer, self.consumer):
+        """Raise `Fatal` when one of them has ended by itself; take note of their memory."""
+        for child in () if self._ending else self._children.values():
             code = child.poll()
             if code is not None:
                 raise Fatal(f"`isthmus {child.name}` ended with code {code}. The end of its log:\n{child.log_tail()}")
+        self._measure()
+
+    def kill(self, victim: Victim) -> None:
+        """Kill one with SIGKILL and start it again. Raises `Fatal` when it had ended by itself."""
+        self.check()
+        child = self._children[victim]
+        child.signal(signal.SIGKILL)
+        if child.wait(_KILL_SECONDS) != -signal.SIGKILL:
+            raise Fatal(f"`isthmus {child.name}` ended by itself just before it was killed:\n{child.log_tail()}")
+        child.end()
+        self._children[victim] = self._start(victim)
+        self.restarts[victim] += 1
 
     def end(self) -> None:
-        """End both, softly: the producer first, as one would."""
-        for child in (self.producer, self.consumer):
-            child.end(_END_SECONDS)
+        """End both, softly and at the same time. Safe to repeat."""
+        self._measure()
+        if not self._ending:
+            for child in self._children.values():
+                child.signal(signal.SIGTERM)
+        self._ending = True
+        for child in self._children.values():
+            # A second signal would end it at once.
+            if child.wait(_END_SECONDS) is None:
+                child.signal(signal.SIGKILL)
+            child.end()
 
     def peak_rss_mb(self) -> dict[str, float]:
-        """Give what each used at most. Known once they have ended."""
-        return {"producer": self.producer.peak_rss_mb, "consumer": self.consumer.peak_rss_mb}
+        """Give what each used at most, over its restarts."""
+        self._measure()
+        return {
+            # Where the system tells nothing of the living, the end has told it.
+            victim.value: self._peaks[victim] or child.peak_rss_mb
+            for victim, child in self._children.items()
+        }
 
-    def _start(self, command: str) -> Child:
-        log: Path = self._place.logs / f"{command}.log"
+    def _measure(self) -> None:
+        for victim, child in self._children.items():
+            if child.poll() is None:
+                self._peaks[victim] = max(self._peaks[victim], high_water_mb(child.pid))
+
+    def _start(self, victim: Victim) -> Child:
+        command = _COMMANDS[victim]
+        log = self._place.logs / f"{command}.log"
         return Child(command, "isthmus.console.main", [command, "--config", str(self._place.settings)], log)

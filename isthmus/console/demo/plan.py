@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isthmus.console.embedded import Emulator
+from isthmus.aws import AwsAccess
+from isthmus.console.demo.example import PIPELINE, SOURCE
 from isthmus.errors import Refused
 
 POLL_INTERVAL = 0.2
@@ -27,8 +28,8 @@ shards = {shards}
 [checkpoint]
 table = "isthmus-flights"
 
-[sources.flights]
-pipeline = "{examples}.flights.pipeline:flights"
+[sources.{source}]
+pipeline = "{pipeline}"
 url = "sqlite:///back-office.db"
 table = "FLTMST"
 key = ["CARR", "FLTNO", "DEPDT", "ORIG"]
@@ -36,11 +37,11 @@ cursor = "UPDSEQ"
 order = "commit"
 poll_interval = {poll_interval}
 
-[sources.flights.references.airports]
+[sources.{source}.references.airports]
 table = "APTREF"
 key = "FAA"
 
-[sources.flights.references.carriers]
+[sources.{source}.references.carriers]
 table = "CARREF"
 key = "CARR"
 
@@ -75,6 +76,8 @@ class Plan:
     rate: float | None = 2000.0
     """Modifications per second of the live phase; None: as fast as it goes."""
     stay: bool = False
+    seed: int | None = None
+    """Of the chaos; None: no chaos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,10 @@ class Place:
         return self.folder / "logs"
 
     def make(self, *, force: bool) -> None:
-        """Make the folder. Raises `Refused` when it holds anything, unless forced; then our own files of an older run go."""
+        """Make the folder.
+
+        Raises `Refused` when it holds anything, unless forced: then our own files of an older run go.
+        """
         if self.folder.exists() and not self.folder.is_dir():
             raise Refused(f"{self.folder} is no folder.", hint="Name another one with --dir.")
         if self.folder.is_dir() and any(self.folder.iterdir()):
@@ -123,12 +129,11 @@ class Place:
         for file in [*files, *self.logs.glob("*.log")]:
             file.unlink(missing_ok=True)
 
-    def write_settings(self, plan: Plan, emulator: Emulator, ports: tuple[int, int], examples: str) -> None:
-        """Write `isthmus.toml`."""
-        access = emulator.access
+    def write_settings(self, plan: Plan, endpoint: str, access: AwsAccess, ports: tuple[int, int]) -> None:
+        """Write `isthmus.toml`. `ports` are where producer and consumer serve their metrics."""
         values: dict[str, Any] = {
             "file": self.settings,
-            "endpoint": emulator.url,
+            "endpoint": endpoint,
             "region": access.region,
             "access_key_id": access.access_key_id,
             "secret": access.secret,
@@ -136,6 +141,7 @@ class Place:
             "poll_interval": POLL_INTERVAL,
             "producer_port": ports[0],
             "consumer_port": ports[1],
-            "examples": examples,
+            "pipeline": PIPELINE,
+            "source": SOURCE,
         }
         self.settings.write_text(SETTINGS.format(**values))

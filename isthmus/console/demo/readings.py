@@ -3,7 +3,7 @@
 import math
 import urllib.request
 from dataclasses import dataclass, field
-from urllib.error import URLError
+from http.client import HTTPException
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -23,6 +23,8 @@ class ShardReading:
 class Readings:
     """One look at both processes. Empty where a process does not answer."""
 
+    producer_up: bool = False
+    consumer_up: bool = False
     shards: dict[str, ShardReading] = field(default_factory=dict)
     published: int = 0
     unacknowledged_bytes: int = 0
@@ -46,16 +48,22 @@ class Readings:
 def read(producer_port: int, consumer_port: int) -> Readings:
     """Look at both processes' `/metrics` on loopback."""
     found = Readings()
-    for port in (producer_port, consumer_port):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_SECONDS) as answer:
-                text = answer.read().decode()
-        except (URLError, OSError):
-            continue
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                _take(found, sample.name, sample.labels, sample.value)
+    found.producer_up = _read(producer_port, found)
+    found.consumer_up = _read(consumer_port, found)
     return found
+
+
+def _read(port: int, found: Readings) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_SECONDS) as answer:
+            text = answer.read().decode()
+    except (OSError, HTTPException):
+        # Not there yet, being restarted, or killed while it answered.
+        return False
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            _take(found, sample.name, sample.labels, sample.value)
+    return True
 
 
 def _take(found: Readings, name: str, labels: dict[str, str], value: float) -> None:

@@ -1,27 +1,25 @@
-"""The demo's story, from an empty folder to a verdict."""
+"""The demo's story, from a schedule to a front office in step."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from isthmus import aws
 from isthmus.clock import Clock
-from isthmus.console.commands.setup import prepare
 from isthmus.console.demo import readings, standing
-from isthmus.console.demo.office import Office
-from isthmus.console.demo.pipeline import Pipeline, free_port
+from isthmus.console.demo.ahead import Ahead
+from isthmus.console.demo.example import SOURCE, Expectation
+from isthmus.console.demo.kills import Pending, Victim
+from isthmus.console.demo.parts import Parts
 from isthmus.console.demo.plan import Place, Plan
+from isthmus.console.demo.tempo import tempo
 from isthmus.console.demo.view import View
-from isthmus.console.embedded import Emulator
-from isthmus.console.tape import Tape
-from isthmus.console.wiring import Wiring
-from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.errors import Fatal
-from isthmus.lifecycle import Stop, Stopped
-from isthmus.settings import load
 
-_LOOK_SECONDS = 0.5
-_EXAMPLES = "examples"
+_QUICK_SECONDS = 0.1
+"""Between two looks while a moment is to be met: the first change, the point of a kill."""
+_CALM_SECONDS = 0.5
+_PATIENCE_SECONDS = 120.0
+_SLOWEST = 200.0
+"""Catching up takes longer than `_PATIENCE_SECONDS` and this many modifications a second only if it never ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,114 +29,133 @@ class Facts:
     scheduled: int
     """Rows of the schedule: the first load."""
     counts: dict[str, int]
+    expected: Expectation
     records: list[bytes]
     peak_rss_mb: dict[str, float]
+    restarts: dict[str, int]
+    faults: dict[str, int]
+    """How often each planned fault happened; empty without chaos."""
+    not_fired: dict[str, int]
+    """How often planned faults did not happen."""
 
 
 class Demo:
-    """One run. `with demo.running()` starts everything; `play` tells the story; leaving the block ends everything."""
+    """One run over parts that run already. `begin` is when all began, by the monotonic clock."""
 
-    def __init__(self, plan: Plan, place: Place, view: View, clock: Clock, stop: Stop) -> None:
+    def __init__(self, plan: Plan, place: Place, parts: Parts, view: View, clock: Clock, begin: float) -> None:
         self._plan = plan
         self._place = place
+        self._parts = parts
         self._view = view
         self._clock = clock
-        self._stop = stop
-        self._ports = (free_port(), free_port())
-        self._start = clock.monotonic()
+        self._begin = begin
         self._last_look: tuple[float, int] | None = None
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Start emulator, back office and pipeline."""
-        place, plan = self._place, self._plan
-        with ExitStack() as stack:
-            self._office = Office(place.back_office, plan.days, plan.rate, place.logs / "back-office.log")
-            stack.callback(self._office.child.end)
-            self._emulator = stack.enter_context(Emulator(place.logs, stop=self._stop))
-            place.write_settings(plan, self._emulator, self._ports, _EXAMPLES)
-            settings = load(place.settings)
-            _make_front_office(place)
-            prepare(settings)
-            self._wiring = Wiring(settings)
-            self._checkpoints = self._wiring.checkpoints()
-            self._tape = Tape(KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name))
-            self._view.say(f"the emulator and the stream {settings.stream.name} are there")
-            self._until(lambda: self._office.scheduled is not None)
-            self._view.say(f"the back office holds {self._office.scheduled:,} flights")
-            self._pipeline = Pipeline(place)
-            stack.callback(self._pipeline.end)
-            yield
+        self._look_seconds = _QUICK_SECONDS if parts.chaos is not None else _CALM_SECONDS
 
     def play(self) -> Facts:
         """Load the schedule, live through the days, catch up, stop the pipeline; give what was measured."""
-        scheduled = self._office.scheduled or 0
+        self._load()
+        ahead = Ahead(self._plan.days, self._parts.tape)
+        try:
+            self._live()
+            return self._end(ahead)
+        finally:
+            ahead.abandon()
+
+    def _load(self) -> None:
+        parts, scheduled = self._parts, self._parts.scheduled
+        self._view.say("producer and consumer are starting")
+        parts.watch.until(lambda: standing.any_applied(self._place.front_office), _QUICK_SECONDS)
+        self._view.say(f"first change applied after {self._clock.monotonic() - self._begin:.1f} s")
         self._view.phase("first load", scheduled)
-        self._until(lambda: self._look(self._decided()) >= scheduled)
+        kills = Pending(parts.chaos.kills.first_load if parts.chaos is not None else (), scheduled)
+
+        def loaded() -> bool:
+            done = self._look(standing.decided_entities(self._place.front_office), kills)
+            return done >= scheduled and not (kills and self._waits_for_faults())
+
+        parts.watch.until(loaded, self._look_seconds)
         self._view.say(f"the first load is applied: {scheduled:,} flights")
 
-        self._office.live()
-        self._until(lambda: self._office.planned is not None)
-        planned = self._office.planned or 0
+    def _live(self) -> None:
+        parts, office, scheduled = self._parts, self._parts.office, self._parts.scheduled
+        # How many come is not known before it lives: a flight departs and arrives, or is cancelled.
+        office.live(self._tempo(2 * scheduled))
+        parts.watch.until(lambda: office.planned is not None, _QUICK_SECONDS)
+        planned = office.planned or 0
         self._view.phase("living through it", planned)
-        self._until(lambda: self._look(self._office.modifications - scheduled) >= planned and self._office.done)
+        kills = Pending(parts.chaos.kills.live if parts.chaos is not None else (), planned)
 
-        self._view.phase("catching up", self._office.modifications)
-        self._until(self._caught_up)
-        counts = standing.outcome_counts(self._checkpoints)
+        def lived() -> bool:
+            done = self._look(office.modifications - scheduled, kills)
+            office.pace(self._tempo(planned - done))
+            return done >= planned and office.done and not self._waits_for_faults()
+
+        parts.watch.until(lived, self._look_seconds)
+
+    def _end(self, ahead: Ahead) -> Facts:
+        parts, chaos = self._parts, self._parts.chaos
+        expected = ahead.finish()
+        self._view.phase("catching up", parts.office.modifications)
+        parts.watch.until(self._within(parts.office.modifications / _SLOWEST + _PATIENCE_SECONDS), _QUICK_SECONDS)
+        counts = standing.outcome_counts(parts.checkpoints)
         self._view.say("everything is decided")
+        facts = Facts(
+            scheduled=parts.scheduled,
+            counts=counts,
+            expected=expected,
+            records=parts.tape.records,
+            peak_rss_mb=parts.pipeline.peak_rss_mb(),
+            restarts={victim.value: number for victim, number in parts.pipeline.restarts.items()},
+            faults=chaos.counts() if chaos is not None else {},
+            not_fired=chaos.left() if chaos is not None else {},
+        )
         if not self._plan.stay:
-            self._pipeline.end()
-        return Facts(scheduled, counts, self._tape.records, self._pipeline.peak_rss_mb())
+            parts.pipeline.end()
+        return facts
 
-    def elapsed_s(self) -> float:
-        """Give the seconds since the beginning."""
-        return self._clock.monotonic() - self._start
+    def _within(self, seconds: float) -> Callable[[], bool]:
+        until = self._clock.monotonic() + seconds
 
-    def stay(self) -> None:
-        """Leave everything up until a stop is requested."""
-        while not self._stop.wait(_LOOK_SECONDS):
-            self._check()
+        def caught_up() -> bool:
+            if self._clock.monotonic() > until:
+                raise Fatal(f"Producer and consumer have not caught up within {seconds:.0f} s; their logs say why.")
+            return self._caught_up()
+
+        return caught_up
 
     def _caught_up(self) -> bool:
-        position = standing.watermark_position(self._checkpoints, "flights")
-        self._look(position)
-        if position < self._office.modifications:
+        position = standing.watermark_position(self._parts.checkpoints, SOURCE)
+        self._look(position, Pending((), 0))
+        if position < self._parts.office.modifications:
             return False
-        self._tape.read()
-        return standing.decided_up_to(self._checkpoints, self._tape.last)
+        self._parts.tape.read()
+        return standing.decided_up_to(self._parts.checkpoints, self._parts.tape.last)
 
-    def _decided(self) -> int:
-        return standing.decided_entities(self._place.front_office)
-
-    def _look(self, done: int) -> int:
-        """Show how far it is; give the same number back."""
-        now = self._clock.monotonic()
-        found = readings.read(*self._ports)
+    def _look(self, done: int, kills: Pending) -> int:
+        """Show how far it is, and kill whose turn it is; give the same number back."""
+        parts, now = self._parts, self._clock.monotonic()
+        found = readings.read(*parts.ports)
         decided = sum(sum(shard.outcomes.values()) for shard in found.shards.values())
         rate = 0.0
         if self._last_look is not None and now > self._last_look[0]:
             rate = max(0.0, (decided - self._last_look[1]) / (now - self._last_look[0]))
         self._last_look = (now, decided)
-        self._view.update(done, found, rate)
+        self._view.update(done, found, rate, self._chaos_so_far())
+        if parts.chaos is not None:
+            up = {Victim.PRODUCER: found.producer_up, Victim.CONSUMER: found.consumer_up}
+            for victim in kills.due(done, frozenset(victim for victim in Victim if up[victim])):
+                parts.pipeline.kill(victim)
+                parts.chaos.killed(victim)
         return done
 
-    def _until(self, reached: Callable[[], bool]) -> None:
-        """Look again and again; whatever dies meanwhile ends the demo with its name."""
-        while not reached():
-            self._check()
-            if self._stop.wait(_LOOK_SECONDS):
-                raise Stopped
+    def _chaos_so_far(self) -> str:
+        chaos = self._parts.chaos
+        return "" if chaos is None else f"{sum(chaos.counts().values())} of {chaos.planned} faults"
 
-    def _check(self) -> None:
-        if hasattr(self, "_emulator") and not self._emulator.alive():
-            raise Fatal("The AWS emulator itself died: what it held is gone, and with it this demo. Run it again.")
-        self._office.check()
-        if hasattr(self, "_pipeline"):
-            self._pipeline.check()
+    def _waits_for_faults(self) -> bool:
+        chaos = self._parts.chaos
+        return chaos is not None and bool(chaos.left()) and not chaos.halted()
 
-
-def _make_front_office(place: Place) -> None:
-    from examples.flights.front_office import make_tables  # noqa: PLC0415 - the demo's data is an extra of its own
-
-    make_tables(place.front_office)
+    def _tempo(self, left: int) -> float | None:
+        return tempo(self._plan.rate, left) if self._waits_for_faults() else self._plan.rate

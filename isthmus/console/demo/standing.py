@@ -21,11 +21,13 @@ def decided_entities(front_office: Path) -> int:
         return int(guards) + int(parked)
 
 
-def applied_changes(front_office: Path) -> int:
-    """Give how many changes took effect so far, by the history."""
+def any_applied(front_office: Path) -> bool:
+    """Say whether any change has taken effect, by the history."""
     with closing(sqlite3.connect(f"{front_office.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        (applied,) = connection.execute("SELECT count(*) FROM isthmus_history WHERE outcome = 'applied'").fetchone()
-        return int(applied)
+        (applied,) = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM isthmus_history WHERE outcome = 'applied')"
+        ).fetchone()
+        return bool(applied)
 
 
 def watermark_position(checkpoints: DynamoCheckpoints, source: str) -> int:

@@ -37,8 +37,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         (number("superseded"), "were overtaken by a newer state of the same flight before anybody looked"),
         (
             number("parked_changes"),
-            f"are parked, of {summary['parked_keys']:,} flights to airports that the reference table lacks; "
-            "they held up nobody else",
+            f"are parked, of {summary['parked_keys']:,} flights to unknown airports; they held up nobody else",
         ),
         (number("filtered"), "were filtered by rule"),
         (number("published"), f"changes went through {number('shards')} shards in {number('records')} Kinesis records"),
@@ -67,3 +66,17 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     )
     lines.append((f"{summary['elapsed_s']:.1f} s", "in all, the check included"))
     return lines
+
+
+def _chaos_lines(summary: Summary) -> list[tuple[str, str]]:
+    faults, restarts = summary["faults"], summary["restarts"]
+    if not faults:
+        return []
+    names = ", ".join(f"{name} {number:,}" for name, number in faults.items())
+    return [
+        (f"{sum(faults.values()):,}", f"faults were put in, of {len(faults)} kinds: {names}"),
+        (
+            f"{sum(restarts.values()):,}",
+            f"of them SIGKILLs with a new start: producer {restarts['producer']}, consumer {restarts['consumer']}",
+        ),
+    ]

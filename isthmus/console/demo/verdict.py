@@ -1,7 +1,6 @@
 """Asks the oracle, and joins its verdict with what the demo measured."""
 
-from examples.flights.oracle.judge import judge
-from examples.flights.oracle.packaged import expect_days
+from isthmus.console.demo.example import judge
 from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.run import Facts
 from isthmus.console.demo.summary import Summary
@@ -13,12 +12,12 @@ def judged(plan: Plan, place: Place, facts: Facts) -> tuple[Summary, list[str]]:
         back_office=place.back_office,
         front_office=place.front_office,
         records=facts.records,
-        expected=expect_days(plan.days),
+        expected=facts.expected,
         first_load=facts.scheduled,
     )
     freshness = verdict.freshness_ms
     summary: Summary = {
-        "ok": verdict.ok,
+        "ok": verdict.ok and not facts.not_fired,
         "modifications": verdict.modifications,
         "published": verdict.published,
         "records": verdict.records,
@@ -38,8 +37,9 @@ def judged(plan: Plan, place: Place, facts: Facts) -> tuple[Summary, list[str]]:
         },
         "changes_per_s": round(verdict.changes_per_s or 0.0),
         "shards": plan.shards,
-        "restarts": {"producer": 0, "consumer": 0},
-        "faults": {},
+        "restarts": facts.restarts,
+        "faults": facts.faults,
         "peak_rss_mb": facts.peak_rss_mb,
     }
-    return summary, list(verdict.samples)
+    halted = [f"the fault {name} was to happen {number} times more" for name, number in facts.not_fired.items()]
+    return summary, [*halted, *verdict.samples]

@@ -37,8 +37,8 @@ class View(Protocol):
         """Begin a phase with so many steps."""
         ...
 
-    def update(self, done: int, readings: Readings, rate: float) -> None:
-        """Tell how far the phase is; `rate` is in changes per second."""
+    def update(self, done: int, readings: Readings, rate: float, note: str) -> None:
+        """Tell how far the phase is; `rate` is in changes per second, `note` more words or none."""
         ...
 
 
@@ -69,7 +69,7 @@ class Lines:
         self._phase, self._total = name, total
         self._next = 0.0
 
-    def update(self, done: int, readings: Readings, rate: float) -> None:
+    def update(self, done: int, readings: Readings, rate: float, note: str) -> None:
         """Print a line when it is time."""
         now = self._clock.monotonic()
         if now < self._next:
@@ -79,7 +79,7 @@ class Lines:
         counts = ", ".join(f"{name} {readings.outcome(name):,}" for name in _OUTCOMES if readings.outcome(name))
         self.say(
             f"{self._phase}: {done:,} of {self._total:,}, {rate:,.0f} changes/s, {behind:.1f} s behind"
-            f"{', ' + counts if counts else ''}"
+            f"{', ' + counts if counts else ''}{', ' + note if note else ''}"
         )
 
 
@@ -121,17 +121,19 @@ class Screen:
         self._task, self._total = self._progress.add_task(name, total=total), total
         self._since = self._last
 
-    def update(self, done: int, readings: Readings, rate: float) -> None:
+    def update(self, done: int, readings: Readings, rate: float, note: str) -> None:
         """Show where it stands."""
         self._last = readings
         if self._task is not None:
             self._progress.update(self._task, completed=done)
-        self._live.update(Group(self._progress, self._shards(readings, rate)))
+        self._live.update(Group(self._progress, self._shards(readings, rate, note)))
 
-    def _shards(self, readings: Readings, rate: float) -> Table:
+    def _shards(self, readings: Readings, rate: float, note: str) -> Table:
         p50, p99 = readings.freshness_quantile(0.5, self._since), readings.freshness_quantile(0.99, self._since)
         freshness = f"freshness p50 ≤ {p50 * 1000:,.0f} ms, p99 ≤ {p99 * 1000:,.0f} ms" if p50 and p99 else ""
-        table = Table(box=None, title=f"{rate:,.0f} changes/s   {freshness}", title_justify="left", pad_edge=False)
+        table = Table(
+            box=None, title=f"{rate:,.0f} changes/s   {freshness}   {note}", title_justify="left", pad_edge=False
+        )
         table.add_column("shard")
         for name in _OUTCOMES:
             table.add_column(name, justify="right")

@@ -134,12 +134,14 @@ class Unit(Protocol):
     raise `Poison`. Those two, and the end of the unit, raise `Undone` when the store could not refuse the change alone.
     """
 
-    transaction: Transaction
-    """What effect handlers get. It maps errors in the same way, and runs nothing that would end the transaction.
+    @property
+    def transaction(self) -> Transaction:
+        """Give what effect handlers get. It maps errors in the same way, and runs nothing that would end the transaction.
 
     Once it has raised anything but `Poison`, it raises that again and again, and so does the savepoint around it:
     a handler that swallows an outage must not lead to a commit of half of its work, nor to a dead letter.
     """
+        ...
 
     def load(self, changes: Sequence[Change]) -> Memory:
         """Give what is remembered of the keys, transaction IDs and lanes of these changes."""

@@ -45,14 +45,14 @@ class Source(Protocol):
     def start(self) -> str | None:
         """Give the watermark to begin at where none was saved yet, by the setting `start`.
 
-        None means from the very beginning.
+        None means from the very beginning, for good. Asked once: what it gave is saved before anything is read.
         """
         ...
 
     def read(self, after: str | None, limit: int) -> Page:
-        """Give the rows after a watermark (None.
+        """Give the rows after a watermark (None: all), at most `limit`, in the order of cursor and key.
 
-        All), at most `limit`, in the order of cursor and key, from one snapshot.
+        They, and the bound, are from one snapshot.
 
         Waits first while the query budget is used up.
         """

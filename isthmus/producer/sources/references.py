@@ -1,6 +1,6 @@
 """Reference tables of a SQL back office, held in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -45,8 +45,32 @@ class NoReferences:
         """Do nothing."""
 
 
+class JoinedReferences:
+    """Reference tables that lie in several places, or are loaded again at different intervals, as one."""
+
+    def __init__(self, parts: Sequence["SqlReferences"]) -> None:
+        self._parts = tuple(parts)
+        self._by_name = {name: part for part in parts for name in part.names}
+
+    def table(self, name: str) -> Table:
+        """Give a table as it was last loaded; see `SqlReferences`."""
+        if name not in self._by_name:
+            raise _unknown(name)
+        return self._by_name[name].table(name)
+
+    def refresh_if_due(self) -> None:
+        """Load what never was, or is due; see `SqlReferences`."""
+        for part in self._parts:
+            part.refresh_if_due()
+
+    def close(self) -> None:
+        """Give all connections back. Safe to repeat."""
+        for part in self._parts:
+            part.close()
+
+
 class SqlReferences:
-    """All reference tables of a source. A `References` whose owner calls `refresh_if_due` between two pages.
+    """Reference tables in one database. A `References` whose owner calls `refresh_if_due` between two pages.
 
     `tables` gives each table by the name that translators use. `reload_interval` and `timeout` are in seconds.
     """
@@ -70,6 +94,11 @@ class SqlReferences:
         self._tables: dict[str, Table] | None = None
         self._due_at = 0.0
         self._away = Away("references", _log, clock)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tables' names, as translators use them."""
+        return frozenset(self._where)
 
     def table(self, name: str) -> Table:
         """Give a table as it was last loaded: rows by key, a tuple where the key has several columns.

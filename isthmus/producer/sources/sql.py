@@ -45,6 +45,8 @@ from isthmus.producer.sources.port import Page, SourceRow
 from isthmus.producer.sources.sql_engine import meaning, read_only_engine
 from isthmus.producer.sources.watermarks import key_text, key_values
 
+BEFORE_ALL = -1
+"""A cursor before every cursor."""
 _MOST = 10**POSITION_DIGITS
 _LOOK = "Look at the source's table and columns in the settings."
 _QUERIES_AT_ONCE = 5
@@ -116,7 +118,8 @@ class SqlSource:
         if self._start == "now":
             with self._reading() as (connection, shape):
                 bound = self._bound(connection, shape)
-            return None if bound is None else key_text([bound])
+            # An empty table too has a now: whoever asks again after a restart must not skip what came meanwhile.
+            return key_text([BEFORE_ALL if bound is None else bound])
         return key_text([self._start])
 
     def read(self, after: str | None, limit: int) -> Page:
@@ -141,6 +144,13 @@ class SqlSource:
                 elif position is None:
                     bound = None
         return Page(self._rows(shape, found), bound, more=len(found) >= limit)
+
+    def position(self, watermark: str) -> int:
+        """Give the cursor in a watermark; -1 is before every row. Asks nobody.
+
+        Raises `Refused` for a text that is no watermark of this source.
+        """
+        return int(self._position(watermark)[0])
 
     def close(self) -> None:
         """Give connections back. Safe to repeat."""

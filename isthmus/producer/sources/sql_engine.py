@@ -4,10 +4,11 @@ import sqlite3
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import QueuePool
 
+from isthmus.addresses import sqlite_file
 from isthmus.errors import Fatal, IsthmusError, Refused, TargetDown, Transient
 
 READ_ONLY: dict[str, dict[str, Any]] = {
@@ -15,6 +16,9 @@ READ_ONLY: dict[str, dict[str, Any]] = {
     "mssql": {"isolation_level": "SNAPSHOT"},
 }
 """Execution options by dialect: what makes a transaction read-only, or one statement read from one snapshot."""
+
+LOCK_SECONDS = 5.0
+"""A read waits no longer for a lock of SQLite's before it is tried again: a soft stop must come through meanwhile."""
 
 _SQLITE_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _SQLITE_BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
@@ -31,7 +35,7 @@ def read_only_engine(url: str, timeout: float) -> Engine:
     try:
         address = make_url(url)
         if address.get_backend_name() == "sqlite":
-            return _sqlite_engine(address, timeout)
+            return _sqlite_engine(sqlite_file(url), timeout)
         options = READ_ONLY.get(address.get_backend_name(), {})
         engine = create_engine(
             address, pool_pre_ping=True, pool_size=1, max_overflow=1, poolclass=QueuePool, execution_options=options
@@ -44,15 +48,18 @@ def read_only_engine(url: str, timeout: float) -> Engine:
     return engine
 
 
-def _sqlite_engine(address: URL, timeout: float) -> Engine:
-    file = address.database
+def _sqlite_engine(file: str, timeout: float) -> Engine:
     if not file or file == ":memory:":
         raise Fatal("A SQLite back office is a file: nobody else can write into a database in memory.")
 
     def connect() -> sqlite3.Connection:
         # The path is quoted, so that `?` and `#` in it do not end it and open the file in another mode.
         connection = sqlite3.connect(
-            f"file:{quote(file)}?mode=ro", uri=True, timeout=timeout, check_same_thread=False, isolation_level=None
+            f"file:{quote(file)}?mode=ro",
+            uri=True,
+            timeout=min(timeout, LOCK_SECONDS),
+            check_same_thread=False,
+            isolation_level=None,
         )
         connection.execute("PRAGMA query_only = ON")
         return connection

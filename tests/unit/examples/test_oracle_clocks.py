@@ -13,6 +13,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 CHICAGO = ZoneInfo("America/Chicago")
 DENVER = ZoneInfo("America/Denver")
 PHOENIX = ZoneInfo("America/Phoenix")
+SANTIAGO = ZoneInfo("America/Santiago")
 HONOLULU = ZoneInfo("Pacific/Honolulu")
 
 
@@ -42,6 +43,7 @@ def test_a_clock_time_in_new_york_is_this_moment(day: date, hhmm: int, moment: s
         # An ordinary day: the zones differ, and an evening flight arrives on the next day.
         ("2013-01-01T10:15", 819, CHICAGO, "2013-01-01T14:19"),
         ("2013-01-02T04:00", 130, CHICAGO, "2013-01-02T07:30"),
+        ("2013-01-02T04:00", 2330, CHICAGO, "2013-01-02T05:30"),
         # Westwards the destination's clock may show less than the departure's did.
         ("2013-07-01T17:00", 1259, DENVER, "2013-07-01T18:59"),
         # Midnight, in both ways to write it.
@@ -59,6 +61,9 @@ def test_a_clock_time_in_new_york_is_this_moment(day: date, hhmm: int, moment: s
         ("2013-11-03T06:30", 130, CHICAGO, "2013-11-03T07:30"),
         ("2013-11-03T07:30", 130, CHICAGO, "2013-11-04T07:30"),
         ("2013-11-03T04:30", 230, CHICAGO, "2013-11-03T08:30"),
+        # A zone that sets its clock back late in the evening.
+        ("2013-04-28T02:15", 2330, SANTIAGO, "2013-04-28T02:30"),
+        ("2013-04-28T02:45", 2330, SANTIAGO, "2013-04-28T03:30"),
         ("2013-01-01T15:00", 1530, HONOLULU, "2013-01-02T01:30"),
     ],
 )

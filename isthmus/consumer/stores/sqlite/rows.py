@@ -129,6 +129,9 @@ def _as_it_is(value: Any) -> Any:
 
 def _as_whole(value: Any) -> Any:
     number = _number(value)
+    if isinstance(number, float):
+        # SQLite makes a whole number of it: that of the text that JSON wrote, not of all the digits of the double.
+        number = Decimal(repr(_finite(number)))
     if isinstance(number, int | Decimal) and _fits(number) and number == int(number):
         return int(number)
     return _as_double(number)
@@ -146,8 +149,7 @@ def _as_double(number: Any) -> Any:
         held = float(number)
     except OverflowError:
         held = math.inf
-    exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
-    if not math.isfinite(held) or Decimal(repr(held)) != exact:
+    if not math.isfinite(held) or (held is not number and Decimal(repr(held)) != number):
         raise Poison("value", "a number that its column would round")
     return held
 

@@ -30,7 +30,7 @@ SAVE_FENCE = """INSERT INTO isthmus_fence (source, lane, epoch) VALUES (?, ?, ?)
 
 # What is told first stays, so that a replay changes nothing. But what was fenced comes again from the new owner, and
 # what took effect is the last word.
-_LAST_WORD = """ON CONFLICT (key, version, txn) DO UPDATE SET outcome = excluded.outcome, epoch = excluded.epoch,
+_LAST_WORD = """ON CONFLICT (key, txn) DO UPDATE SET outcome = excluded.outcome, epoch = excluded.epoch,
     arrived = excluded.arrived, decided = excluded.decided, shard = excluded.shard, sequence = excluded.sequence
     WHERE (outcome = 'fenced' AND excluded.outcome <> 'fenced')
     OR (outcome <> 'applied' AND excluded.outcome = 'applied')"""

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.consumer.stores.port import Entity, Pruned
@@ -26,6 +27,7 @@ class SqliteStore:
         self._mappings = {entity.name: entity.mapping for entity in entities if entity.mapping is not None}
         # SQLite has one writer. Shards of this process queue here instead of polling for the file's lock.
         self._writer = threading.Lock()
+        self._shared: _Shared | None = None
 
     def prepare(self, *, dry_run: bool = False) -> list[str]:
         """Make our own tables; give the statements."""
@@ -52,7 +54,18 @@ class SqliteStore:
                     check_mapping(connection, entity.name, entity.mapping)
 
     def session(self) -> "SqliteSession":
-        """Open a connection."""
+        """Give a session.
+
+        All of a store share one connection: there is one writer at a time anyway, and every commit of another
+        connection would empty this one's page cache.
+        """
+        with self._writer:
+            if self._shared is None or not self._shared.users:
+                self._shared = self._open()
+            self._shared.users += 1
+            return SqliteSession(self._shared, self._writer)
+
+    def _open(self) -> "_Shared":
         connection = writing(self._path)
         try:
             with translated():
@@ -63,7 +76,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        return SqliteSession(connection, self._writer, statements)
+        return _Shared(connection, statements)
 
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
         """Forget what is old, a portion in a transaction."""
@@ -78,26 +91,39 @@ class SqliteStore:
             return pruning.run(memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
 
 
-class SqliteSession:
-    """One connection."""
+@dataclass(slots=True)
+class _Shared:
+    """The connection of all sessions; the last one that is closed closes it."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, writer: threading.Lock, statements: Mapping[str, EntityStatements]
-    ) -> None:
-        self._connection = connection
+    connection: sqlite3.Connection
+    statements: Mapping[str, EntityStatements]
+    users: int = 0
+
+
+class SqliteSession:
+    """One shard processor's way to the store."""
+
+    def __init__(self, shared: _Shared, writer: threading.Lock) -> None:
+        self._shared = shared
         self._writer = writer
-        self._statements = statements
+        self._open = True
 
     @contextmanager
     def unit(self) -> Iterator[SqliteUnit]:
         """One transaction, durable when it returns."""
-        unit = SqliteUnit(self._connection, self._statements)
-        with self._writer, transaction(self._connection, unit):
+        connection = self._shared.connection
+        unit = SqliteUnit(connection, self._shared.statements)
+        with self._writer, transaction(connection, unit):
             yield unit
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Give the connection back."""
+        with self._writer:
+            if self._open:
+                self._open = False
+                self._shared.users -= 1
+                if not self._shared.users:
+                    self._shared.connection.close()
 
 
 @contextmanager

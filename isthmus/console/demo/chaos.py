@@ -1,0 +1,106 @@
+"""`--chaos`: the fault proxy, the kills, and what of the plan has happened."""
+
+import threading
+from collections import Counter
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from isthmus.clock import Clock
+from isthmus.console.children import Child
+from isthmus.console.demo.kills import Kills, Victim, kills
+from isthmus.console.proxy.faults import STRIKES, Fault
+from isthmus.errors import Fatal
+
+_MODULE: Final = "isthmus.console.proxy"
+_LISTENS_SECONDS: Final = 20.0
+_FEWEST_TIMES, _MOST_TIMES = 3, 20
+_SILENCE_SECONDS: Final = 60.0
+"""A plan in which nothing happens for so long has come to a halt: the longest gaps between two faults take seconds."""
+_KILLED: Final = {Victim.PRODUCER: Fault.PRODUCER_KILLED, Victim.CONSUMER: Fault.CONSUMER_KILLED}
+
+
+def times(days: int) -> int:
+    """Give how often each fault of a request happens: as often as the processes are killed, within bounds."""
+    return min(_MOST_TIMES, max(_FEWEST_TIMES, ceil(8 * days / 31)))
+
+
+class Chaos:
+    """One seeded plan, from the start of its proxy on."""
+
+    def __init__(self, seed: int, days: int, upstream: int, log: Path, clock: Clock) -> None:
+        """Start the proxy in front of the port `upstream`. Raises `Fatal` when it does not come up."""
+        self.seed = seed
+        self.kills: Kills = kills(seed, days)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.port = 0
+        """Where it listens."""
+        self._listens = threading.Event()
+        self._happened: Counter[Fault] = Counter()
+        self._last = clock.monotonic()
+        self._planned = self._plan(times(days))
+        self.planned = sum(self._planned.values())
+        """How many faults are planned, the kills too."""
+        arguments = ["--upstream", str(upstream), "--seed", str(seed), "--times", str(times(days))]
+        self.child = Child("fault-proxy", _MODULE, arguments, log, talks=True)
+        self._listener = threading.Thread(target=self._listen, name="fault-proxy", daemon=True)
+        self._listener.start()
+        if not self._listens.wait(_LISTENS_SECONDS) or not self.port:
+            self.child.end()
+            raise Fatal(f"The fault proxy did not come up.\n{self.child.log_tail()}")
+
+    def check(self) -> None:
+        """Raise `Fatal` when the proxy has ended by itself."""
+        code = self.child.poll()
+        if code is not None:
+            raise Fatal(f"The fault proxy ended with code {code}.\n{self.child.log_tail()}")
+
+    def killed(self, victim: Victim) -> None:
+        """Count a kill."""
+        self._count(_KILLED[victim])
+
+    def counts(self) -> dict[str, int]:
+        """Give how often each planned fault has happened."""
+        with self._lock:
+            return {fault.value: self._happened[fault] for fault in self._planned}
+
+    def left(self) -> dict[str, int]:
+        """Give the faults that are still to come, with how often."""
+        with self._lock:
+            return {
+                fault.value: number - self._happened[fault]
+                for fault, number in self._planned.items()
+                if self._happened[fault] < number
+            }
+
+    def halted(self) -> bool:
+        """Say whether faults are still to come and none has happened for too long: waiting on is of no use."""
+        with self._lock:
+            silent = self._clock.monotonic() - self._last
+        return silent >= _SILENCE_SECONDS and bool(self.left())
+
+    def _plan(self, each: int) -> dict[Fault, int]:
+        planned = {fault: each for faults in STRIKES.values() for fault in faults}
+        all_kills = [*self.kills.first_load, *self.kills.live]
+        killed = {fault: sum(kill.victim is victim for kill in all_kills) for victim, fault in _KILLED.items()}
+        return planned | killed
+
+    def _count(self, fault: Fault) -> None:
+        with self._lock:
+            self._happened[fault] += 1
+            self._last = self._clock.monotonic()
+
+    def _listen(self) -> None:
+        for line in self.child.stdout:
+            told = orjson.loads(line)
+            match told["event"]:
+                case "listening":
+                    self.port = int(told["port"])
+                    self._listens.set()
+                case "fired":
+                    self._count(Fault(told["fault"]))
+        # It ended: nobody shall wait for it to listen.
+        self._listens.set()

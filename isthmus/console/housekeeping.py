@@ -1,0 +1,74 @@
+"""What a consumer does beside deciding: it forgets what is old, and shows how much is parked."""
+
+from isthmus.clock import Clock
+from isthmus.consumer.stores.port import Store
+from isthmus.consumer.stores.reading import StoreReader
+from isthmus.errors import IsthmusError
+from isthmus.lifecycle import Stop
+from isthmus.log import get_logger
+from isthmus.metrics import Metrics
+from isthmus.settings import Store as StoreSettings
+
+log = get_logger(__name__)
+
+FIRST_PRUNING = 60.0
+"""Seconds after the start: by then the pipeline runs, and one that is started again and again still forgets."""
+PRUNE_EVERY = 3600.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks into the parking lot."""
+_DAY_MS = 24 * 3600 * 1000
+
+
+class Housekeeping:
+    """One task of a consumer, for as long as it is the only one of its application."""
+
+    def __init__(
+        self,
+        store: Store,
+        reader: StoreReader,
+        settings: StoreSettings,
+        *,
+        clock: Clock,
+        stop: Stop,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._settings = settings
+        self._clock = clock
+        self._stop = stop
+        self._parked = metrics.parked_keys
+
+    def run(self) -> None:
+        """Keep house until a stop is requested. What fails is logged, and tried again at its next time."""
+        prune_at = self._clock.monotonic() + FIRST_PRUNING
+        while not self._stop.requested():
+            self._look()
+            if self._clock.monotonic() >= prune_at:
+                self._prune()
+                prune_at = self._clock.monotonic() + PRUNE_EVERY
+            self._stop.wait(LOOK_EVERY)
+
+    def _look(self) -> None:
+        try:
+            reasons = self._reader.parked_by_reason()
+        except IsthmusError:
+            return  # whoever decides in the same store says that it is away
+        # Cleared: a reason for which nothing is parked any more leaves no number behind.
+        self._parked.clear()
+        for reason in reasons:
+            self._parked.labels(reason.reason).set(reason.keys)
+
+    def _prune(self) -> None:
+        now_ms = self._clock.now_ms()
+        try:
+            pruned = self._store.prune(
+                memory_before_ms=now_ms - self._settings.delete_memory_days * _DAY_MS,
+                history_before_ms=now_ms - self._settings.history_days * _DAY_MS,
+                stop=self._stop,
+            )
+        except IsthmusError as error:
+            log.warning("pruning_failed", why=error.message)
+            return
+        if any(pruned):
+            log.info("pruned", **pruned._asdict())

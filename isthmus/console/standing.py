@@ -1,0 +1,137 @@
+"""Where everything stands, asked part by part: what one part cannot say does not silence the others."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from isthmus import aws
+from isthmus.checkpoint.ownership import source_lease, worker_lease
+from isthmus.checkpoint.ports import Lease, ShardCheckpoint
+from isthmus.console.owners import Owner, owners
+from isthmus.console.producing import open_source
+from isthmus.console.wiring import Wiring, reader_of
+from isthmus.consumer.feed import Shard
+from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.errors import IsthmusError
+
+T = TypeVar("T")
+MOST_RECORDS = 100
+"""Records after a checkpoint that are counted: what is more is many."""
+
+
+class Standing:
+    """One look. `error` is the first trouble with stream or checkpoint table, without which little can be said."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self.error: IsthmusError | None = None
+
+    def look(self) -> dict[str, Any]:
+        """Give everything, in the form that `isthmus status --json` documents."""
+        settings = self._wiring.settings
+        stream = {"name": settings.stream.name, "shards": None, "lanes": settings.stream.lanes, "trouble": ""}
+        checkpoints = self._wiring.checkpoints()
+        facts = self._ask(lambda: self._wiring.stream(checkpoints), stream)
+        if facts is not None:
+            stream["shards"] = facts.open_shards
+        leases = {lease.name: lease for lease in self._ask(checkpoints.leases.all, stream) or []}
+        held = self._ask(lambda: owners(checkpoints.leases.all, self._wiring.stop), stream) if leases else None
+        by_lease = held or {}
+        return {
+            "application": settings.application,
+            "stream": stream,
+            "worker": _owner(by_lease.get(worker_lease(settings.application))),
+            "sources": [
+                self._source(name, leases.get(source_lease(name)), by_lease.get(source_lease(name)))
+                for name in settings.sources
+            ],
+            "shards": self._shards(stream, self._ask(checkpoints.shards.read_all, stream) or {}),
+            **self._front_office(),
+        }
+
+    def _ask(self, question: Callable[[], T], row: dict[str, Any]) -> T | None:
+        """Ask what all else rests on; note in the row why it could not be answered."""
+        try:
+            return question()
+        except IsthmusError as error:
+            self.error = self.error or error
+            row["trouble"] = row["trouble"] or str(error)
+            return None
+
+    def _source(self, name: str, lease: Lease | None, owner: Owner | None) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "name": name,
+            "watermark": None,
+            "saved": lease.updated if lease is not None else None,
+            "bound": None,
+            "behind": None,
+            "epoch": lease.epoch if lease is not None else None,
+            "generation": lease.generation if lease is not None else None,
+            "owner": _owner(owner),
+            "trouble": "",
+        }
+        watermark = lease.watermark if lease is not None else None
+        try:
+            opened = open_source(self._wiring, self._wiring.settings.sources[name])
+            try:
+                row["watermark"] = opened.position(watermark) if watermark is not None else None
+                row["bound"] = opened.read(None, 1).bound
+            finally:
+                opened.close()
+        except IsthmusError as error:
+            row["trouble"] = str(error)
+            return row
+        row["behind"] = max(0, (row["bound"] or 0) - (row["watermark"] or 0))
+        return row
+
+    def _shards(self, stream: dict[str, Any], saved: dict[str, ShardCheckpoint]) -> list[dict[str, Any]]:
+        settings = self._wiring.settings
+        feed = KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name)
+        listed = self._ask(feed.shards, stream)
+        if listed is None:
+            # The stream does not say which shards it has; the checkpoints still do.
+            listed = [Shard(name, (), closed=saved[name].ended) for name in sorted(saved)]
+        return [self._shard(feed, shard, saved.get(shard.id)) for shard in listed]
+
+    def _shard(self, feed: KinesisFeed, shard: Shard, saved: ShardCheckpoint | None) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "id": shard.id,
+            "closed": shard.closed,
+            "done": saved.ended if saved is not None else False,
+            "checkpoint": saved.sequence if saved is not None else None,
+            "saved": saved.updated if saved is not None else None,
+            "undecided": None,
+            "behind_ms": None,
+            "outcomes": dict(saved.counts) if saved is not None else {},
+            "trouble": "",
+        }
+        if row["done"]:
+            return row | {"undecided": 0, "behind_ms": 0}
+        try:
+            # One small read after the checkpoint: Kinesis says how far behind the newest record that is.
+            fetched = feed.fetch(feed.iterator(shard.id, row["checkpoint"]), MOST_RECORDS)
+        except IsthmusError as error:
+            return row | {"trouble": str(error)}
+        behind_ms = fetched.behind_ms
+        if fetched.records:
+            behind_ms = max(behind_ms, self._wiring.clock.now_ms() - fetched.records[0].arrival_ms)
+        return row | {"undecided": len(fetched.records), "behind_ms": behind_ms}
+
+    def _front_office(self) -> dict[str, Any]:
+        try:
+            parked = [reason._asdict() for reason in reader_of(self._wiring.settings).parked_by_reason()]
+        except IsthmusError as error:
+            return {"parked": None, "front_office": {"trouble": str(error)}}
+        return {"parked": parked, "front_office": {"trouble": ""}}
+
+
+def _owner(owner: Owner | None) -> dict[str, Any] | None:
+    if owner is None:
+        return None
+    holder = owner.holder
+    return {
+        "holder": holder.name,
+        "host": holder.host,
+        "process": holder.pid,
+        "since": holder.since,
+        "life": owner.life.value,
+    }

@@ -1,0 +1,230 @@
+"""The commands as real processes and on the emulator: what they do, say and leave behind."""
+
+import json
+import signal
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+
+from isthmus.console.commands import status as status_command
+from tests.fakes.emulator import Emulator
+from tests.fakes.shop import Shop, locked, until
+
+
+def records(emulator: Emulator, stream: str) -> list[bytes]:
+    """Read the whole stream with nothing of ours."""
+    kinesis = emulator.client("kinesis")
+    found = []
+    for shard in kinesis.list_shards(StreamName=stream)["Shards"]:
+        place = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = kinesis.get_shard_iterator(StreamName=stream, **place)["ShardIterator"]
+        found += [record["Data"] for record in kinesis.get_records(ShardIterator=iterator)["Records"]]
+    return found
+
+
+def test_kills_lose_nothing_and_double_nothing_and_every_command_tells_of_it(
+    make_shop: Callable[..., Shop], emulator: Emulator
+) -> None:
+    shop = make_shop("a folder with 100 %20 signs")
+    assert shop.command("setup").code == 0
+    producer, consumer = shop.start("produce"), shop.start("consume")
+    shop.catches_up()
+
+    for number in range(10, 200):
+        shop.customer(number)
+    producer.child.signal(signal.SIGKILL)
+    shop.customer(10, "RENAMED")
+    producer = shop.start("produce")
+    shop.catches_up()
+
+    for number in range(200, 400):
+        shop.customer(number, country="FR")
+    consumer.child.signal(signal.SIGKILL)
+    consumer = shop.start("consume")
+    shop.catches_up()
+
+    for number in range(10, 60):
+        shop.customer(number, "RENAMED AGAIN")
+    for running in (producer, consumer):
+        running.child.signal(signal.SIGKILL)
+        running.exits()
+    producer, consumer = shop.start("produce"), shop.start("consume")
+    shop.catches_up()
+
+    tells_where_it_stands(shop)
+    tells_what_became_of_an_entity(shop)
+    tells_what_lies_in_the_stream(shop)
+    a_foreign_reader_reads_all_of_it(shop, emulator)
+
+    for running in (producer, consumer):
+        running.child.signal(signal.SIGTERM)
+    assert (producer.exits(10), consumer.exits(10)) == (143, 143)
+    found = shop.ask("status")
+    assert (found["worker"], found["sources"][0]["owner"]) == (None, None)
+    assert found["sources"][0]["behind"] == 0
+    assert all(shard["undecided"] == 0 for shard in found["shards"])
+
+
+def tells_where_it_stands(shop: Shop) -> None:
+    until(lambda: shop.ask("status")["sources"][0]["behind"] == 0, "the watermark is saved")
+    found = shop.ask("status")
+    assert found["worker"]["life"] == found["sources"][0]["owner"]["life"] == "alive"
+    assert found["worker"]["process"] == shop.children[-1].child.pid
+    assert [(row["reason"], row["keys"]) for row in found["parked"]] == [("translate-failed", 1)]
+    assert {shard["trouble"] for shard in found["shards"]} == {""}
+    said = shop.command("status")
+    assert f"alive: process {shop.children[-2].child.pid} on " in said.out
+    assert "…" not in said.out
+    assert "translate-failed: 1 keys, 1 changes" in said.out
+
+
+def tells_what_became_of_an_entity(shop: Shop) -> None:
+    found = shop.ask("trace", "customer/10")
+    outcomes = [step["outcome"] for step in found["steps"]]
+    assert outcomes[-1] == "applied"
+    assert found["now"]["version"] == found["steps"][-1]["version"]
+    assert shop.ask("trace", found["now"]["txn"])["key"] == "customer/10"
+    streamed = shop.ask("trace", "customer/10", "--stream")["stream"]
+    assert {step["txn"] for step in found["steps"]} <= {event["txn"] for event in streamed}
+    parked = shop.command("trace", "customer/4")
+    assert parked.code == 0
+    assert "translate-failed (translate): " in parked.out
+    assert "…" not in parked.out
+    nobody = shop.command("trace", "customer/[/nobody]")
+    assert (nobody.code, "add --stream" in nobody.err) == (1, True)
+    assert shop.command("trace", "customer/nobody", "--stream").code == 1
+
+
+def tells_what_lies_in_the_stream(shop: Shop) -> None:
+    said = shop.command("peek", "--limit", "1000")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert {"marker", "upsert", "untranslated"} == {line["verb"] for line in lines}
+    assert all("data" not in line for line in lines)
+    one = shop.command("peek", "--key", "customer/4", "--data")
+    (line,) = [json.loads(line) for line in one.out.splitlines()]
+    assert line["data"]["row"]["NAM1"] == "MARIE CURIE"
+    rest = shop.command("peek", "--shard", line["shard"], "--after", line["sequence"], "--key", "customer/4")
+    assert (rest.code, rest.out) == (0, "")
+    assert shop.command("peek", "--after", "1").code == 2
+    assert "there are shardId-" in shop.command("peek", "--shard", "shardId-9").err
+
+
+def a_foreign_reader_reads_all_of_it(shop: Shop, emulator: Emulator) -> None:
+    events = [
+        JSONFormat().read(None, json.dumps(event))
+        for record in records(emulator, shop.name)
+        for event in json.loads(record)
+    ]
+    assert len(events) >= 450
+    assert {event.get_source() for event in events} == {f"/{shop.name}/customers"}
+    named = [event for event in events if event.get_subject() == "customer/10"]
+    assert len({event.get_id() for event in named}) >= 3
+    assert json.loads(json.dumps(named[-1].get_data()))["name"] == "Renamed Again"
+
+
+def test_run_does_both_and_ends_with_130_on_ctrl_c(shop: Shop) -> None:
+    running = shop.start("run")
+    shop.catches_up()
+    port = metrics_port(running.text)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        shown = answer.read().decode()
+    assert 'isthmus_watermark_position{source="customers"}' in shown
+    assert 'isthmus_changes_published_total{source="customers"}' in shown
+    assert 'isthmus_changes_total{outcome="applied"' in shown
+    until(lambda: parked_is_shown(port), "the parked keys are shown")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+        assert answer.read() == b"ok\n"
+    running.child.signal(signal.SIGINT)
+    assert running.exits(10) == 130
+    assert running.events()[-1] == "ended"
+
+
+def metrics_port(text: str) -> int:
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return int(next(line["port"] for line in lines if line["event"] == "metrics_served"))
+
+
+def parked_is_shown(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return 'isthmus_parked_keys{reason="translate-failed"} 1.0' in answer.read().decode()
+
+
+def test_a_second_signal_ends_it_at_once(shop: Shop) -> None:
+    shop.set("query_timeout = 0.2", "query_timeout = 30.0")
+    running = shop.start("produce")
+    running.says("source_owned")
+    with locked(shop.back):
+        # It waits for the lock now, up to 5 s in one statement.
+        until(lambda: watermark(shop) is not None, "the first rows are acknowledged")
+        running.child.signal(signal.SIGTERM)
+        running.child.signal(signal.SIGINT)
+        assert running.exits(2) == 130
+
+
+def watermark(shop: Shop) -> int | None:
+    position: int | None = shop.ask("status")["sources"][0]["watermark"]
+    return position
+
+
+def test_a_second_process_of_one_kind_is_refused_or_waits_its_turn(shop: Shop) -> None:
+    consumer, producer = shop.start("consume"), shop.start("produce")
+    consumer.says("shard_started")
+    producer.says("source_owned")
+
+    second = shop.start("consume")
+    standby = shop.start("produce")
+    assert second.exits() == 4
+    assert f"process {consumer.child.pid}" in second.text
+    standby.says("waiting_for_holder")
+    shop.set("[sources.customers.ownership]\n", "[sources.customers.ownership]\nwait = false\n")
+    impatient = shop.start("produce")
+    assert impatient.exits() == 4
+    assert f"is held by source/customers (host {shop.ask('status')['worker']['host']}" in impatient.text
+    assert f"process {producer.child.pid}" in impatient.text
+
+    producer.child.signal(signal.SIGTERM)
+    assert producer.exits(10) == 143
+    standby.says("source_owned")
+    shop.customer(7)
+    shop.catches_up()
+
+
+def test_a_taken_metrics_port_is_no_reason_not_to_run(shop: Shop) -> None:
+    shop.set("producer_port = 0", "producer_port = 65535")
+    first = shop.start("produce")
+    first.says("source_owned")
+    second = shop.start("produce")
+    second.says("metrics_port_taken")
+    second.says("waiting_for_holder")
+    first.child.signal(signal.SIGTERM)
+    assert first.exits(10) == 143
+    second.says("metrics_served")
+
+
+@pytest.mark.parametrize(
+    "command", ["", "check", "consume", "demo", "peek", "produce", "run", "setup", "status", "trace"]
+)
+def test_help_teaches_with_lines_kept_as_they_are(command: str, shop_less: Callable[..., str]) -> None:
+    text = shop_less(*filter(None, [command, "--help"]))
+    assert "\n  isthmus " in text or "\n    isthmus " in text
+    assert "\\b" not in text
+
+
+@pytest.fixture
+def shop_less(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    from isthmus.console.main import invoke  # noqa: PLC0415 - beside its only user
+
+    def run(*arguments: str) -> str:
+        assert invoke(arguments) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_status_documents_the_names_of_its_json(shop: Shop) -> None:
+    found = shop.ask("status")
+    text = status_command.status.help or ""
+    names = {*found, *found["stream"], *found["sources"][0], *found["shards"][0], *found["front_office"]}
+    assert {name for name in names if name not in text} == set()

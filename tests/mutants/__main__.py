@@ -1,0 +1,105 @@
+"""`python -m tests.mutants`: plant one bug after another in a copy of the code, and see whether some test catches it.
+
+Last line: `N planted, N caught`. Exit code 1 when one was not caught, or when a bug could not be planted any more
+because the code it stood in has changed.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutants.planted import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("isthmus", "examples", "tests", "docs", "pyproject.toml", "README.md")
+SECONDS = 300
+"""A planted bug may make a test wait for ever: that is caught too."""
+
+
+def main() -> int:
+    """Plant, run, tell."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", help="only those whose name holds this text")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
+    arguments = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if arguments.only is None or arguments.only in mutant.name]
+    with tempfile.TemporaryDirectory(prefix="isthmus-mutants-") as folder:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(arguments.jobs):
+            copies.put(_copy(Path(folder) / str(number)))
+        clean = _run(copies, None, sorted({test for mutant in chosen for test in mutant.tests}))
+        if clean:
+            sys.stdout.write(f"the tests fail without any planted bug:\n{clean}\n")
+            return 1
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            results = pool.map(lambda mutant: (mutant, _run(copies, mutant, mutant.tests)), chosen)
+            caught = sum(_tell(mutant, found) for mutant, found in results)
+    sys.stdout.write(f"{len(chosen)} planted, {caught} caught\n")
+    return 0 if caught == len(chosen) else 1
+
+
+def _tell(mutant: Mutant, found: str) -> bool:
+    sys.stdout.write(f"{'caught ' if found else 'MISSED '} {mutant.name}{': ' + found if found else ''}\n")
+    sys.stdout.flush()
+    return bool(found)
+
+
+def _copy(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def _run(copies: "SimpleQueue[Path]", mutant: Mutant | None, tests: Iterator[str] | list[str] | tuple[str, ...]) -> str:
+    """Run the tests in a copy; give the name of the first that failed, or an empty text."""
+    copy = copies.get()
+    try:
+        if mutant is None:
+            return _first_failure(copy, list(tests))
+        file = copy / mutant.file
+        sound = file.read_text()
+        if sound.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.name}: its place occurs {sound.count(mutant.old)} times in {mutant.file}")
+        file.write_text(sound.replace(mutant.old, mutant.new))
+        try:
+            return _first_failure(copy, list(tests))
+        finally:
+            file.write_text(sound)
+    finally:
+        copies.put(copy)
+
+
+def _first_failure(copy: Path, tests: list[str]) -> str:
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
+    try:
+        run = subprocess.run(
+            command,
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"nothing ended within {SECONDS} s"
+    if run.returncode == 0:
+        return ""
+    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else run.stdout[-2000:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

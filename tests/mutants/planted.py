@@ -1,0 +1,272 @@
+"""The planted bugs: each is a promise broken in one place, and the tests that must notice it."""
+
+from typing import NamedTuple
+
+LANES = "tests/unit/test_lanes.py"
+PUBLISHER = "tests/unit/test_publisher.py"
+SERVICE = "tests/unit/test_producer_service.py"
+DECIDING = "tests/unit/test_deciding.py"
+PROCESSOR = "tests/unit/test_processor.py"
+STORE = "tests/contract/test_store_sqlite.py"
+OWNERSHIP = "tests/unit/test_ownership.py"
+CHECKPOINTS = "tests/contract/test_checkpoint_memory.py"
+PROGRESS = "tests/unit/test_progress.py"
+RUNTIME = "tests/unit/test_local_runtime.py"
+READER = "tests/unit/test_local_runtime_reader.py"
+SHARDS = "tests/unit/test_shard_states.py"
+
+
+class Mutant(NamedTuple):
+    """One bug: `old` stands once in `file`, and becomes `new`; one of `tests` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "watermark saved before the acknowledgement",
+        "isthmus/producer/service.py",
+        "        done = self._progress.done()\n",
+        "        done = self._after\n",
+        (SERVICE,),
+    ),
+    Mutant(
+        "the guard dropped",
+        "isthmus/consumer/deciding.py",
+        "    if guard is None:\n        return None\n",
+        "    if guard is None or guard is not None:\n        return None\n",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "failed entries sent again after later ones",
+        "isthmus/producer/lanes.py",
+        "                lane.retry_at = now + self._backoff.delay(lane.attempts, self._chance)\n"
+        "                self._line.append(lane)\n",
+        "                lane.retry_at = now + self._backoff.delay(lane.attempts, self._chance)\n"
+        "                lane.queue.extend((lane.bundle.data[1:-1], t) for t in lane.bundle.tickets[:1])\n"
+        "                lane.bundle = None\n"
+        "                self._line.append(lane)\n",
+        (LANES,),
+    ),
+    Mutant(
+        "two bundles of a lane in flight",
+        "isthmus/producer/lanes.py",
+        "        if not place.queue and place.bundle is None:\n",
+        "        if not place.queue:\n",
+        (LANES,),
+    ),
+    Mutant(
+        "checkpoint at the newest instead of the contiguous",
+        "isthmus/consumer/processor.py",
+        "            self._position = group.last\n",
+        "            self._position = records[-1].sequence\n",
+        (PROCESSOR,),
+    ),
+    Mutant(
+        "the record's place claimed before its changes are durable",
+        "isthmus/consumer/processor.py",
+        "            if group.changes:\n"
+        "                self._apply(group.changes)\n"
+        "            self._position = group.last\n",
+        "            self._position = group.last\n"
+        "            if group.changes:\n"
+        "                self._apply(group.changes)\n",
+        (PROCESSOR,),
+    ),
+    Mutant(
+        "progress passes over a gap",
+        "isthmus/checkpoint/progress.py",
+        "        self._left[ticket] -= 1\n        self._pass()\n",
+        "        self._left[ticket] -= 1\n        self._done = self._marks[ticket]\n        self._pass()\n",
+        (PROGRESS,),
+    ),
+    Mutant(
+        "a sub-sequence invented: a checkpoint in the middle of a record",
+        "isthmus/consumer/processor.py",
+        "            if len(changes) >= self._settings.batch_changes or index == len(records) - 1:\n",
+        "            while len(changes) > self._settings.batch_changes:\n"
+        "                yield _Group(changes[: self._settings.batch_changes], f'{record.sequence}#1', 0)\n"
+        "                changes = changes[self._settings.batch_changes :]\n"
+        "            if len(changes) >= self._settings.batch_changes or index == len(records) - 1:\n",
+        (PROCESSOR,),
+    ),
+    Mutant(
+        "the fence forgotten",
+        "isthmus/consumer/deciding.py",
+        "    return change.epoch < fences.get((change.source, change.lane), 0)\n",
+        "    return False\n",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "an older marker lowers the fence",
+        "isthmus/consumer/deciding.py",
+        "    if marker.epoch <= fences.get(place, 0):\n",
+        "    if marker.epoch == fences.get(place, 0):\n",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "the marker not awaited",
+        "isthmus/producer/service.py",
+        "        while not self._publisher.idle():\n"
+        "            self._check_ownership()\n"
+        "            self._publisher.pump(self._settings.poll_interval)\n",
+        "        while False:\n"
+        "            self._check_ownership()\n"
+        "            self._publisher.pump(self._settings.poll_interval)\n",
+        (SERVICE,),
+    ),
+    Mutant(
+        ">= for >: the same version applied twice",
+        "isthmus/consumer/deciding.py",
+        "change.version <= guard.version",
+        "change.version < guard.version",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "a parked key overtaken (kind event)",
+        "isthmus/consumer/deciding.py",
+        "    if kind is Kind.EVENT and change.key in memory.newest_parked:\n        return _BEHIND\n",
+        "",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "the guard asked after parked",
+        "isthmus/consumer/deciding.py",
+        "    known = _by_ledger(change, memory) or (None if kind is Kind.EVENT else _by_guard(change, memory))\n"
+        "    if known is not None:\n        return known\n",
+        "    if change.verb is Verb.UNTRANSLATED:\n"
+        "        return Decision(Outcome.PARKED, _untranslated_reason(change))\n"
+        "    known = _by_ledger(change, memory) or (None if kind is Kind.EVENT else _by_guard(change, memory))\n"
+        "    if known is not None:\n        return known\n",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "parking twice",
+        "isthmus/consumer/deciding.py",
+        "    if rowhash is not None:\n        return _PARKED_OTHERWISE",
+        "    if False:\n        return _PARKED_OTHERWISE",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "the ledger forgotten (kind event)",
+        "isthmus/consumer/deciding.py",
+        "        memory.ledger[change.id] = change.rowhash\n",
+        "",
+        (DECIDING, STORE),
+    ),
+    Mutant(
+        "the ledger not written",
+        "isthmus/consumer/stores/sqlite/unit.py",
+        "        if log.ledger:\n",
+        "        if False:\n",
+        (STORE,),
+    ),
+    Mutant(
+        "a valid state that frees something newer",
+        "isthmus/consumer/stores/sqlite/statements.py",
+        "DELETE FROM isthmus_parked WHERE key = ? AND version < ?",
+        "DELETE FROM isthmus_parked WHERE key = ? AND ? <> ''",
+        (STORE,),
+    ),
+    Mutant(
+        "a delete forgotten: no tombstone",
+        "isthmus/consumer/applier.py",
+        "        if entity.kind is Kind.STATE:\n            self._log.guards",
+        "        if entity.kind is Kind.STATE and change.verb is not Verb.DELETE:\n            self._log.guards",
+        (STORE,),
+    ),
+    Mutant(
+        "guard and effect in two transactions",
+        "isthmus/consumer/stores/sqlite/unit.py",
+        "        try:\n            with translated():\n                self._save(log)\n",
+        "        try:\n            with translated():\n"
+        "                self._connection.execute('COMMIT')\n"
+        "                self._connection.execute('BEGIN IMMEDIATE')\n"
+        "                self._save(log)\n",
+        (STORE,),
+    ),
+    Mutant(
+        "the outbox row forgotten",
+        "isthmus/consumer/applier.py",
+        "        if parking.reason != BEHIND:\n            self._log.outbox.append(parking)\n",
+        "",
+        (STORE,),
+    ),
+    Mutant(
+        "a handler's swallowed outage committed",
+        "isthmus/consumer/stores/sqlite/unit.py",
+        '        self.transaction.raise_failure()\n        with translated():\n            run("RELEASE part")\n',
+        '        with translated():\n            run("RELEASE part")\n',
+        (STORE,),
+    ),
+    Mutant(
+        "shard end before the parent is applied",
+        "isthmus/consumer/runtimes/shards.py",
+        "                if ended and ready:\n",
+        "                if ended or ready:\n",
+        (SHARDS, RUNTIME),
+    ),
+    Mutant(
+        "a child started beside its parent",
+        "isthmus/consumer/runtimes/shards.py",
+        "ShardState.ENDED if ended else ShardState.READY if ready else ShardState.WAITING",
+        "ShardState.ENDED if ended else ShardState.READY",
+        (SHARDS, RUNTIME),
+    ),
+    Mutant(
+        "an expired iterator begins at the newest place handed out, not after the last record",
+        "isthmus/consumer/runtimes/reader.py",
+        "        self._handed = records[-1].sequence\n",
+        "        self._handed = records[0].sequence\n",
+        (READER, RUNTIME),
+    ),
+    Mutant(
+        "epoch not in the watermark's condition",
+        "isthmus/checkpoint/memory.py",
+        "        if standing is None or standing.epoch != epoch or standing.holder is None:\n",
+        "        if standing is None or standing.holder is None:\n",
+        (CHECKPOINTS,),
+    ),
+    Mutant(
+        "a take-over moves the watermark back",
+        "isthmus/checkpoint/ownership.py",
+        "replace=self.change is not None)",
+        "replace=True)",
+        (OWNERSHIP,),
+    ),
+    Mutant(
+        "watermark read before the epoch is raised",
+        "isthmus/checkpoint/ownership.py",
+        "        standing = self.leases.read(self.name)\n"
+        "        return standing if self._is_mine(standing) else None\n",
+        "        from dataclasses import replace as changed\n"
+        "        watermark = None if look.lease is None else look.lease.watermark\n"
+        "        return changed(mine, watermark=watermark)\n",
+        (OWNERSHIP,),
+    ),
+    Mutant(
+        "a living holder taken for a silent one",
+        "isthmus/checkpoint/ownership.py",
+        "        if self._counter != counter:\n            self._counter, self._since = counter, answered\n",
+        "        if self._counter is None:\n            self._counter, self._since = counter, answered\n",
+        (OWNERSHIP,),
+    ),
+    Mutant(
+        "a checkpoint goes backwards",
+        "isthmus/checkpoint/places.py",
+        "    return digits.zfill(_DIGITS)\n",
+        "    return digits\n",
+        (CHECKPOINTS,),
+    ),
+    Mutant(
+        "a lost owner goes on publishing",
+        "isthmus/producer/service.py",
+        "        if self._lost():\n",
+        "        if False:\n",
+        (SERVICE,),
+    ),
+)

@@ -1,0 +1,208 @@
+"""The composition roots of the simulation: the same parts, put together as in `isthmus.console`, on virtual time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from isthmus.change import Kind
+from isthmus.checkpoint.heart import Heart
+from isthmus.checkpoint.ownership import acquire, source_lease, worker_lease
+from isthmus.checkpoint.ports import Holder, Lease, ShardCheckpoint
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
+from isthmus.consumer.runtimes.local import LocalRuntime
+from isthmus.consumer.runtimes.settings import LocalSettings
+from isthmus.consumer.stores.port import Entity, TableMapping
+from isthmus.consumer.stores.sqlite.store import SqliteStore
+from isthmus.errors import OwnershipLost
+from isthmus.lifecycle import Stopped
+from isthmus.log import Away, get_logger
+from isthmus.metrics import Metrics
+from isthmus.producer.lanes import Lanes, Limits
+from isthmus.producer.publisher import Publisher
+from isthmus.producer.service import Producer, ProducerSettings
+from isthmus.producer.sources.references import NoReferences
+from isthmus.producer.translator import Translator
+from isthmus.retry import Backoff
+from tests.fakes.shard_life import STREAM
+from tests.simulation.office import ALIENS, ENTITY, MOVES, TABLES, handle, pipeline, validate
+from tests.simulation.ports import SimFeed, SimLeases, SimSession, SimShardCheckpoints, SimSink, SimSource
+from tests.simulation.processes import GreenExecutor, GreenLock, Part, Process, ProcessClock
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+log = get_logger(__name__)
+
+METRICS: Final = Metrics()
+"""Nothing here reads them, and making them takes longer than a life."""
+_BACKOFF: Final = Backoff(first=0.1, most=2.0)
+_THING: Final = TableMapping("thing", version_column="version", columns={"size": "size"})
+
+ENTITIES: Final = {
+    ENTITY[table]: Entity(
+        ENTITY[table],
+        Kind.EVENT if table == MOVES else Kind.STATE,
+        None if table == MOVES else _THING,
+        validate,
+        (handle,),
+    )
+    for table in (*TABLES, ALIENS)
+}
+
+
+@contextmanager
+def _owning(world: "World", process: Process, name: str, *, wait: bool) -> Iterator[tuple[Lease, Heart]]:
+    leases = SimLeases(world, process)
+    clock = ProcessClock(process, world.clock, world.now_ms)
+
+    def is_dead(holder: Holder) -> bool | None:
+        return None if holder.host != process.holder.host else not world.processes[holder.pid].alive
+
+    lease = acquire(
+        leases,
+        name,
+        STREAM,
+        me=process.holder,
+        clock=clock,
+        stop=process,
+        wait=wait,
+        on_wait=lambda _holder: None,
+        chance=process.chance,
+        on_failure=lambda _error, _attempt: None,
+        on_recovery=lambda _attempts: None,
+        is_dead=is_dead,
+        backoff=_BACKOFF,
+    )
+    heart = Heart(
+        leases,
+        lease,
+        clock=clock,
+        on_failure=lambda _error, _attempt: None,
+        on_recovery=lambda _attempts: None,
+    )
+    resting = Part(process, apart=True)
+    beating = process("heart", lambda: heart.run(resting))
+    try:
+        yield lease, heart
+    finally:
+        resting.request()
+        beating.result()
+        if not heart.lost:
+            world.forgivingly(lambda: leases.give_back(name, lease.epoch))
+
+
+def produce(world: "World", process: Process) -> None:
+    """The life of a producer of every source."""
+    tasks = [process(table, partial(_produce_source, world, process, table)) for table in TABLES]
+    for task in tasks:
+        task.result()
+
+
+def _produce_source(world: "World", process: Process, table: str) -> None:
+    while not process.requested():
+        try:
+            with _owning(world, process, source_lease(table), wait=True) as (lease, heart):
+                _producer(world, process, table, lease, heart).run()
+        except OwnershipLost as error:
+            world.note(process.name, f"lost {table}: {error.message}")
+        except Stopped:
+            return
+
+
+def _producer(world: "World", process: Process, table: str, lease: Lease, heart: Heart) -> Producer:
+    sizes = world.plan.sizes
+    clock = ProcessClock(process, world.clock, world.now_ms)
+    limits = Limits(
+        max_bundle_events=sizes.bundle_events, shard_bytes_per_second=None, shard_records_per_second=None
+    )
+    return Producer(
+        lease,
+        source=SimSource(world, process, table, lease.epoch),
+        translator=Translator(
+            pipeline(table),
+            source=table,
+            name=table,
+            key_columns=("id", "n") if table == MOVES else ("id",),
+            generation=lease.generation,
+            lanes=sizes.lanes,
+            references=NoReferences(),
+            clock=clock,
+            metrics=METRICS,
+        ),
+        publisher=Publisher(
+            Lanes(sizes.lanes, limits, _BACKOFF, process.chance),
+            SimSink(world, process),
+            GreenExecutor(process, world.clock),
+            source=table,
+            clock=clock,
+            metrics=METRICS,
+            requests_in_flight=sizes.requests,
+        ),
+        leases=SimLeases(world, process),
+        lost=lambda: heart.lost,
+        clock=clock,
+        stop=process,
+        chance=process.chance,
+        metrics=METRICS,
+        settings=ProducerSettings(
+            source=table, poll_interval=1.0, page_size=sizes.page_size, watermark_interval=0.8, backoff=_BACKOFF
+        ),
+    )
+
+
+def consume(world: "World", process: Process) -> None:
+    """The life of a consumer: one local runtime, until it loses its lease."""
+    with _owning(world, process, worker_lease("sim"), wait=False) as (_, heart):
+        _runtime(world, process, heart).run()
+
+
+def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
+    sizes = world.plan.sizes
+    clock = ProcessClock(process, world.clock, world.now_ms)
+    store = SqliteStore(world.front_office, list(ENTITIES.values()))
+    store._writer = GreenLock(process)  # type: ignore[assignment]  # as a lock does, in virtual time
+    stop = Part(process)
+
+    def open_session() -> SimSession:
+        session = store.session()
+        process.belongings.append(session.close)
+        # To wait for the file's lock would stop everybody who could release it: it is tried again with back-off.
+        session._shared.connection.execute("PRAGMA busy_timeout = 0")
+        return SimSession(world, process, session)
+
+    def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
+        session = world.adversary.call(process, "store.open", open_session)
+        return ShardProcessor(
+            shard,
+            Applier(session, ENTITIES, clock, METRICS, history=False),
+            payloads=None,
+            stop=stop,
+            clock=clock,
+            chance=process.chance,
+            metrics=METRICS,
+            settings=ProcessorSettings(batch_changes=sizes.batch_changes, backoff=_BACKOFF),
+            counts=begin.counts if begin is not None else None,
+        )
+
+    return LocalRuntime(
+        feed=SimFeed(world, process),
+        checkpoints=SimShardCheckpoints(world, process),
+        stream=STREAM,
+        make_processor=make_processor,
+        spawn=process,
+        stop=stop,
+        lost=lambda: heart.lost,
+        clock=clock,
+        chance=process.chance,
+        metrics=METRICS,
+        settings=LocalSettings(
+            poll_interval=1.1,
+            max_records=sizes.max_records,
+            checkpoint_interval=0.8,
+            shard_sync_interval=2.0,
+            tick=0.6,
+            backoff=_BACKOFF,
+        ),
+    )

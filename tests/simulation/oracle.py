@@ -1,0 +1,257 @@
+"""The oracle: knows what the back office committed and what the stream took, and reads the front office behind our back.
+
+It uses nothing of the product but the names of its tables. Each sentence that it says begins with the invariant.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from isthmus.checkpoint.ports import Lease, ShardCheckpoint
+from isthmus.producer.sink import Entry, Put
+from isthmus.producer.sources.port import Page
+from tests.simulation.office import MOVES, TABLES, THINGS, Version, expected_keys
+from tests.simulation.reference import Event, Reference, events_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_FRONT_OFFICE = """
+    CREATE TABLE thing (key TEXT PRIMARY KEY, version TEXT NOT NULL, size INTEGER CHECK (size >= 0));
+    CREATE TABLE effect (place INTEGER PRIMARY KEY AUTOINCREMENT, txn TEXT UNIQUE, key TEXT, version TEXT,
+        epoch INTEGER, times INTEGER);
+    CREATE TABLE fell (key TEXT, before TEXT, after TEXT);
+    CREATE TRIGGER thing_fell AFTER UPDATE ON thing WHEN new.version < old.version
+        BEGIN INSERT INTO fell VALUES (new.key, old.version, new.version); END;
+    CREATE TRIGGER guard_fell AFTER UPDATE ON isthmus_guard WHEN new.version < old.version
+        BEGIN INSERT INTO fell VALUES (new.key, old.version, new.version); END;
+    CREATE TRIGGER thing_rose AFTER INSERT ON thing
+        WHEN new.version < (SELECT version FROM isthmus_guard WHERE key = new.key)
+        BEGIN INSERT INTO fell VALUES (new.key, 'deleted', new.version); END;
+"""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the user's tables, with triggers that tell of a version that falls, even for a moment."""
+    connection.executescript(_FRONT_OFFICE)
+
+
+class Oracle:
+    """Watches one history. `violations` is empty as long as every promise was kept."""
+
+    def __init__(self, world: "World", connection: sqlite3.Connection) -> None:
+        self._world = world
+        self._read = connection
+        self.reference = Reference()
+        self.violations: list[str] = []
+        self._acknowledged: set[tuple[str, str]] = set()
+        self._identities: dict[tuple[str, str], str] = {}
+        self._shown: dict[tuple[str, int], set[int]] = defaultdict(set)
+        self._begun: dict[tuple[str, int], int] = {}
+        self.watermarks: dict[str, int] = {}
+        """The highest that was ever saved, by table."""
+        self._undecided: dict[str, list[tuple[int, list[Event]]]] = defaultdict(list)
+        """By shard: what no checkpoint has passed yet."""
+
+    def violated(self, sentence: str) -> None:
+        """Note a broken promise."""
+        self._world.note("oracle", f"!!! {sentence}")
+        self.violations.append(sentence)
+
+    # what happens
+
+    def accepted(self, entry: Entry, put: Put) -> None:
+        """See a record that the stream has just taken."""
+        events = events_of(entry.data)
+        for event in events:
+            if event.verb != "marker":
+                self._check_markers(event)
+                self._check_identity(event)
+        must = self.reference.decide(events)
+        self._undecided[put.shard].append((int(put.sequence), must))
+
+    def acknowledged(self, entries: Sequence[Entry], puts: Sequence[Put]) -> None:
+        """See an answer that has reached its producer. What is fenced is as if it had never been sent."""
+        for entry, put in zip(entries, puts, strict=True):
+            if not put.error:
+                self._acknowledged.update(
+                    event.identity
+                    for event in events_of(entry.data)
+                    if (*event.identity, event.epoch) not in self.reference.fenced
+                )
+
+    def taken(self, before: Lease | None, after: Lease | None) -> None:
+        """See a take-over that has just taken effect: it raises the epoch, and leaves the watermark where it is."""
+        if before is not None and after is not None:
+            if after.epoch <= before.epoch:
+                self.violated(f"take-over: epoch {after.epoch} of {after.name} follows {before.epoch}")
+            if after.watermark != before.watermark:
+                self.violated(f"take-over: the watermark of {after.name} turned from {before.watermark} to {after.watermark}")
+
+    def source_read(self, table: str, epoch: int, after: str | None, page: Page) -> None:
+        """See what a producer reads: its first page lies behind the watermark as it stands under its own epoch."""
+        self._shown[table, epoch].update(row.position for row in page.rows)
+        if (table, epoch) not in self._begun:
+            self._begun[table, epoch] = int(after or 0)
+            lease = self._lease(table)
+            if lease.epoch == epoch and lease.watermark != after:
+                self.violated(f"take-over: {table} is read after {after}, but its watermark is {lease.watermark}")
+
+    def watermark_saved(self, name: str, before: Lease | None, epoch: int, watermark: str) -> None:
+        """See a watermark that has just taken effect (I6)."""
+        table = name.rpartition("/")[2]
+        if before is None or before.epoch != epoch:
+            self.violated(f"ownership: epoch {epoch} wrote the watermark of {table}, which is not its own")
+        # It may fall within an epoch, where a write takes effect late: then some changes are detected again.
+        if int(watermark) < self._begun.get((table, epoch), 0):
+            self.violated(f"ownership: the watermark of {table} fell to {watermark}, before its owner's own beginning")
+        self.watermarks[table] = max(int(watermark), self.watermarks.get(table, 0))
+        begin = int((before.watermark if before else None) or 0)
+        for row in self._world.office.journal[table]:
+            if not begin < row.position <= int(watermark):
+                continue
+            if row.position not in self._shown[table, epoch] and not self._world.office.is_shown(table, row):
+                continue
+            for key in expected_keys(table, row):
+                if (key, version(row)) not in self._acknowledged:
+                    self.violated(
+                        f"I6: the watermark of {table} is {watermark}, but the stream has not acknowledged "
+                        f"{key} version {row.position}"
+                    )
+
+    def checkpoint_saved(self, checkpoint: ShardCheckpoint) -> None:
+        """See a checkpoint that is about to be saved (I5)."""
+        left = self._undecided[checkpoint.shard]
+        while left and (checkpoint.ended or left[0][0] <= int(checkpoint.sequence or 0)):
+            sequence, events = left.pop(0)
+            for event in events:
+                if not self._is_decided(event):
+                    self.violated(
+                        f"I5: {checkpoint.shard} is checkpointed at {self._world.short(checkpoint.sequence)}"
+                        f"{' (ended)' if checkpoint.ended else ''}, but {event} in "
+                        f"{self._world.short(str(sequence))} is neither applied nor parked"
+                    )
+        if checkpoint.ended and not self._world.stream.is_closed(checkpoint.shard):
+            self.violated(f"I5: {checkpoint.shard} is checkpointed as ended, but it is open")
+
+    # what there is in the end
+
+    def finish(self) -> None:
+        """Compare the front office with the journal and the stream (I1 to I4)."""
+        effects = self._read.execute("SELECT key, version, epoch, times FROM effect ORDER BY place").fetchall()
+        parked = {
+            (key, number): event
+            for key, number, event in self._read.execute("SELECT key, version, event FROM isthmus_parked")
+        }
+        self._check_journal({(key, number) for key, number, _, _ in effects}, parked)
+        for key, number, _, times in effects:
+            if times > 1:
+                self.violated(f"I2: {key} version {int(number)} took effect {times} times")
+        for key, before, after in self._read.execute("SELECT key, before, after FROM fell"):
+            self.violated(f"I3: {key} fell from {before} to {after}")
+        self._check_order([(key, number) for key, number, _, _ in effects], parked)
+        self._check_effects({(key, number): epoch for key, number, epoch, _ in effects})
+        self._check_parked(parked)
+        self._check_states()
+
+    def _check_journal(self, applied: set[tuple[str, str]], parked: dict[tuple[str, str], bytes]) -> None:
+        for table in TABLES:
+            for row in self._world.office.journal[table]:
+                superseded = not self._world.office.is_shown(table, row)
+                for key in expected_keys(table, row):
+                    place = (key, version(row))
+                    if place not in applied and place not in parked and not superseded:
+                        number = "I4" if table == MOVES else "I1"
+                        self.violated(f"{number}: {key} version {row.position} of {table} is lost")
+
+    def _check_order(self, applied: list[tuple[str, str]], parked: dict[tuple[str, str], bytes]) -> None:
+        last: dict[str, str] = {}
+        for key, number in applied:
+            if number < last.get(key, ""):
+                self.violated(f"I4: {key} version {int(number)} took effect after version {int(last[key])}")
+            last[key] = max(number, last.get(key, ""))
+            if key.startswith("m"):
+                for waiting in (other for name, other in parked if name == key and other < number):
+                    self.violated(f"I4: {key} version {int(number)} overtook version {int(waiting)}, which is parked")
+
+    def _check_effects(self, applied: dict[tuple[str, str], int]) -> None:
+        for (key, number), epoch in applied.items():
+            must = self.reference.applied.get((key, number))
+            if must is not None and must.epoch == epoch:
+                continue
+            fenced = (key, number, epoch) in self.reference.fenced
+            self.violated(
+                f"fence: {key} version {int(number)} of epoch {epoch} took effect behind the marker of a newer owner"
+                if fenced
+                else f"I1: {key} version {int(number)} of epoch {epoch} took effect, and must not have"
+            )
+        for place, event in self.reference.applied.items():
+            if place not in applied:
+                self.violated(f"I1: {event} is in the stream and valid, and did not take effect")
+
+    def _check_parked(self, parked: dict[tuple[str, str], bytes]) -> None:
+        must = {event.identity: event for events in self.reference.parked.values() for event in events.values()}
+        for place, event in must.items():
+            if place not in parked:
+                self.violated(f"I1: {event} must lie in the parking lot, and does not")
+            elif json.loads(parked[place]) != event.whole:
+                self.violated(f"I1: {event} is parked without its full payload")
+        for key, number in parked.keys() - must.keys():
+            self.violated(f"I9: {key} version {int(number)} is parked, and must not be")
+
+    def _check_states(self) -> None:
+        must = {key: (number, data["size"]) for key, (number, data) in self.reference.states.items()}
+        there = {key: (number, size) for key, number, size in self._read.execute("SELECT key, version, size FROM thing")}
+        for key in sorted(must.keys() | there.keys()):
+            if must.get(key) != there.get(key):
+                self.violated(f"I3: {key} stands at {there.get(key)}, and must stand at {must.get(key)}")
+
+    # how it knows
+
+    def _check_markers(self, event: Event) -> None:
+        if event.source in TABLES:
+            for lane in range(self._world.plan.sizes.lanes):
+                if self.reference.fences.get((event.source, f"lane-{lane:03d}"), 0) < event.epoch:
+                    self.violated(f"markers: {event} is in the stream before lane {lane} has the marker of its epoch")
+                    return
+
+    def _check_identity(self, event: Event) -> None:
+        if self._identities.setdefault(event.identity, event.txn) != event.txn:
+            self.violated(f"identity: {event} came with two transaction IDs")
+
+    def _is_decided(self, event: Event) -> bool:
+        asks: tuple[tuple[str, tuple[Any, ...]], ...] = (
+            ("SELECT 1 FROM effect WHERE key = ? AND version = ?", event.identity),
+            ("SELECT 1 FROM isthmus_guard WHERE key = ? AND version >= ?", event.identity),
+            ("SELECT 1 FROM isthmus_parked WHERE key = ? AND version = ?", event.identity),
+        )
+        return any(self._read.execute(*ask).fetchone() for ask in asks)
+
+    def _lease(self, table: str) -> Lease:
+        lease = self._world.checkpoints.leases.read(f"source/{table}")
+        assert lease is not None
+        return lease
+
+
+def version(row: Version) -> str:
+    """Give the version that a change of this row must carry: generation 0, and the position."""
+    return f"{row.position:038d}"
+
+
+def lag(world: "World") -> str:
+    """Say what is not done yet, or nothing (I8)."""
+    for table in (THINGS, MOVES):
+        rows = world.office.journal[table]
+        if rows and world.oracle.watermarks.get(table) != rows[-1].position:
+            return f"the watermark of {table} is {world.oracle.watermarks.get(table)}, not {rows[-1].position}"
+    saved = world.checkpoints.shards.read_all()
+    for shard in world.stream.shards():
+        done = saved.get(shard.id)
+        records = world.stream.records(shard.id)
+        if done is not None and done.ended:
+            continue
+        if shard.closed or (records and (done is None or done.sequence != records[-1].sequence)):
+            return f"{shard.id} is not checkpointed at its last record"
+    return "" if world.stream.all_delivered else "the stream holds something back"

@@ -1,0 +1,174 @@
+"""What the demo's chaos decides: who is killed when, how fast the back office lives, what is still to come."""
+
+from collections import Counter
+from math import ceil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isthmus.console.demo import chaos as chaos_module
+from isthmus.console.demo.chaos import Chaos, times
+from isthmus.console.demo.kills import Kill, Pending, Victim, kills
+from isthmus.console.demo.tempo import SECONDS, tempo
+from isthmus.console.demo.watch import Watch
+from isthmus.console.proxy.faults import Fault
+from isthmus.errors import Fatal
+from isthmus.lifecycle import ThreadStop
+from tests.fakes.clock import FakeClock, FakeStop
+
+SEEDS = st.integers(0, 10**6)
+BOTH = frozenset(Victim)
+
+
+@given(SEEDS, st.integers(1, 365))
+def test_each_process_is_killed_as_often_as_the_days_ask_and_in_both_phases(seed: int, days: int) -> None:
+    planned = kills(seed, days)
+    number = max(2, ceil(8 * days / 31))
+    assert planned == kills(seed, days)
+    for victim in Victim:
+        early, late = (sum(kill.victim is victim for kill in phase) for phase in (planned.first_load, planned.live))
+        assert early + late == number
+        assert early >= 1
+        assert late >= 1
+
+
+@given(SEEDS, st.integers(1, 365))
+def test_every_kill_is_due_well_before_the_end_of_its_phase(seed: int, days: int) -> None:
+    planned = kills(seed, days)
+    assert all(0 <= kill.share <= 0.7 for kill in (*planned.first_load, *planned.live))
+
+
+def test_another_seed_kills_elsewhere() -> None:
+    assert kills(1, 31) != kills(2, 31)
+
+
+def test_a_kill_waits_for_its_point_and_for_its_victim_to_be_at_work() -> None:
+    pending = Pending([Kill(0.5, Victim.PRODUCER)], 100)
+    assert pending.due(49, BOTH) == []
+    assert pending.due(50, frozenset({Victim.CONSUMER})) == []
+    assert pending
+    assert pending.due(50, BOTH) == [Victim.PRODUCER]
+    assert not pending
+    assert pending.due(100, BOTH) == []
+
+
+def test_one_process_is_killed_once_at_a_time_and_both_may_be() -> None:
+    pending = Pending([Kill(0.1, Victim.PRODUCER), Kill(0.2, Victim.PRODUCER), Kill(0.3, Victim.CONSUMER)], 10)
+    assert pending.due(10, BOTH) == [Victim.PRODUCER, Victim.CONSUMER]
+    assert pending.due(10, BOTH) == [Victim.PRODUCER]
+
+
+def test_the_pace_falls_with_what_is_left_so_that_it_never_runs_out() -> None:
+    assert tempo(2000.0, 10**6) == 2000.0
+    assert tempo(None, 10**6) == 10**6 / SECONDS
+    left, seconds = 1680.0, 0.0
+    while left >= 1:
+        left -= 1
+        seconds += 1 / (tempo(2000.0, int(left)) or 1)
+    assert seconds > 5 * SECONDS
+    assert (tempo(2000.0, 0) or 0) > 0
+
+
+@given(st.integers(1, 365))
+def test_each_fault_happens_several_times_and_not_without_end(days: int) -> None:
+    assert 3 <= times(days) <= 20
+
+
+class Silent:
+    """A proxy that listens and says what it is told to say."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.stdout = iter(self.lines)
+        self.log_tail = lambda: "the end of its log"
+        self.end = lambda: 0
+        self.poll = lambda: self.code
+
+    lines: tuple[bytes, ...] = (b'{"event": "listening", "port": 7}',)
+    code: int | None = None
+
+
+def chaos(monkeypatch: pytest.MonkeyPatch, clock: FakeClock, *lines: bytes, code: int | None = None) -> Chaos:
+    said = type("Said", (Silent,), {"lines": (*Silent.lines, *lines), "code": code})
+    monkeypatch.setattr(chaos_module, "Child", said)
+    started = Chaos(1, 1, 7, Path("log"), clock)
+    started._listener.join()
+    return started
+
+
+def test_what_is_planned_is_left_until_it_has_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = chaos(monkeypatch, FakeClock(), *[b'{"event": "fired", "fault": "put_500"}'] * 3)
+    assert started.counts() == dict.fromkeys((fault.value for fault in Fault), 0) | {"put_500": 3}
+    assert started.planned == sum(started.left().values()) + 3
+    assert "put_500" not in started.left()
+    assert (started.left()["put_partial"], started.left()["producer_killed"]) == (3, 2)
+    for victim in Victim:
+        started.killed(victim)
+        started.killed(victim)
+    assert Counter(started.counts())["consumer_killed"] == 2
+    assert not {"producer_killed", "consumer_killed"} & started.left().keys()
+
+
+def test_a_plan_in_which_nothing_happens_any_more_has_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    started = chaos(monkeypatch, clock)
+    clock.move(59)
+    assert not started.halted()
+    started.killed(Victim.PRODUCER)
+    clock.move(59)
+    assert not started.halted()
+    clock.move(1)
+    assert started.halted()
+
+
+def test_a_plan_that_is_done_has_not_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    started = chaos(monkeypatch, clock)
+    started._planned = {}
+    clock.move(3600)
+    assert not started.halted()
+
+
+def test_a_proxy_that_ended_by_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Fatal, match="fault proxy ended with code 7"):
+        chaos(monkeypatch, FakeClock(), code=7).check()
+
+
+def test_a_proxy_that_never_listens_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Silent, "lines", ())
+    with pytest.raises(Fatal, match="did not come up"):
+        chaos(monkeypatch, FakeClock())
+
+
+def test_an_error_that_follows_from_a_death_becomes_the_death() -> None:
+    watch, dead = Watch(FakeStop(FakeClock())), iter([False, True])
+
+    def check() -> None:
+        if next(dead):
+            raise Fatal("the emulator died")
+
+    watch.add(check)
+    with pytest.raises(Fatal, match="the emulator died"), watch.naming_the_dead():
+        raise Fatal("connection refused")
+
+
+def test_an_error_while_all_live_stays_what_it_is() -> None:
+    with pytest.raises(Fatal, match="connection refused"), Watch(FakeStop(FakeClock())).naming_the_dead():
+        raise Fatal("connection refused")
+
+
+def test_whatever_dies_ends_a_wait() -> None:
+    watch = Watch(ThreadStop())
+    dying = SimpleNamespace(looks=0)
+
+    def check() -> None:
+        dying.looks += 1
+        if dying.looks > 2:
+            raise Fatal("gone")
+
+    watch.add(check)
+    with pytest.raises(Fatal, match="gone"):
+        watch.until(lambda: False, 0.0)
