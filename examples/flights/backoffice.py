@@ -6,9 +6,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from examples.flights.data import Airport, Carrier, Flight
-from examples.flights.lives import Step
 from isthmus.clock import Clock
+
+from .data import Airport, Carrier, Flight
+from .lives import Step
 
 _BUSY_SECONDS: Final = 30.0
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from examples.flights.clocks import first_after, moment_of
-from examples.flights.data import Flight
+from .clocks import first_after, moment_of
+from .data import Flight
 
 _NEW_YORK: Final = "America/New_York"
 _CARIBBEAN: Final = "America/Puerto_Rico"

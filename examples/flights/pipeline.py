@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from examples.flights.clocks import day_text, first_after, moment_of, utc_text
 from isthmus.change import Change
 from isthmus.errors import Poison
 from isthmus.pipeline import Pipeline, Row, Transaction
 from isthmus.references import References
+
+from .clocks import day_text, first_after, moment_of, utc_text
 
 _NEW_YORK: Final = "America/New_York"
 _CARRIER_LETTERS: Final = 2
@@ -159,4 +160,4 @@ def _is_code(value: object, letters: int) -> bool:
 
 
 flights: Final = Pipeline(entity="flight", contract=Flight, key=flight_key, translate=translate, handlers=(on_change,))
-"""What the settings name: `examples.flights.pipeline:flights`."""
+"""What the settings name: `isthmus_examples.flights.pipeline:flights`."""

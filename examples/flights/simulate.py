@@ -1,4 +1,4 @@
-"""The back office as a process: `python -m examples.flights.simulate --database PATH --days N --rate N|max`.
+"""The back office as a process: `python -m isthmus_examples.flights.simulate --database PATH --days N --rate N|max`.
 
 It writes the schedule of the first N days of 2013, waits for the line `live` on stdin, then lives through them at so
 many modifications a second; a line `rate N|max` changes that at any time. On stdout, one JSON object a line:
@@ -18,13 +18,14 @@ from math import inf, nan
 from pathlib import Path
 from typing import Final
 
-from examples.flights.backoffice import BackOffice
-from examples.flights.data import DAYS, Flight, read_airports, read_carriers, read_flights
-from examples.flights.lives import happenings, sizes
-from examples.flights.parent import Listener, Pace, Rate, Reporter
 from isthmus.clock import Clock, SystemClock
 from isthmus.errors import Missing
 from isthmus.lifecycle import Stop, ThreadStop
+
+from .backoffice import BackOffice
+from .data import DAYS, Flight, read_airports, read_carriers, read_flights
+from .lives import happenings, sizes
+from .parent import Listener, Pace, Rate, Reporter
 
 _SCHEDULE_ROWS: Final = 2000
 """Rows of one transaction of the first load. Keys come in no order, so that many rows share one write of a page."""
@@ -99,7 +100,7 @@ def run(database: Path, days: int, rate: Rate, *, listener: Listener, stop: Stop
 def main() -> int:
     """Read the arguments, and play."""
     parser = argparse.ArgumentParser(
-        prog="python -m examples.flights.simulate", description="The flights' back office."
+        prog="python -m isthmus_examples.flights.simulate", description="The flights' back office."
     )
     parser.add_argument("--database", type=Path, required=True, help="the SQLite file to make")
     parser.add_argument("--days", type=_days, default=31, help="how many days of 2013, 1 to 365 (31)")

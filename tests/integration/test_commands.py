@@ -10,7 +10,8 @@ from cloudevents.core.formats.json import JSONFormat
 
 from isthmus.console.commands import status as status_command
 from tests.fakes.emulator import Emulator
-from tests.fakes.shop import Shop, locked, until
+from tests.fakes.forwarder import Forwarder
+from tests.fakes.shop import Shop, until
 
 
 def records(emulator: Emulator, stream: str) -> list[bytes]:
@@ -68,8 +69,8 @@ def test_kills_lose_nothing_and_double_nothing_and_every_command_tells_of_it(
 
 
 def tells_where_it_stands(shop: Shop) -> None:
-    until(lambda: shop.ask("status")["sources"][0]["behind"] == 0, "the watermark is saved")
     found = shop.ask("status")
+    assert found["sources"][0]["behind"] <= 50
     assert found["worker"]["life"] == found["sources"][0]["owner"]["life"] == "alive"
     assert found["worker"]["process"] == shop.children[-1].child.pid
     assert [(row["reason"], row["keys"]) for row in found["parked"]] == [("translate-failed", 1)]
@@ -128,14 +129,15 @@ def test_run_does_both_and_ends_with_130_on_ctrl_c(shop: Shop) -> None:
     running = shop.start("run")
     shop.catches_up()
     port = metrics_port(running.text)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        shown = answer.read().decode()
-    assert 'isthmus_watermark_position{source="customers"}' in shown
-    assert 'isthmus_changes_published_total{source="customers"}' in shown
-    assert 'isthmus_changes_total{outcome="applied"' in shown
-    until(lambda: parked_is_shown(port), "the parked keys are shown")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
-        assert answer.read() == b"ok\n"
+    shown = (
+        'isthmus_watermark_position{source="customers"} 4.0',
+        'isthmus_source_bound_position{source="customers"} 4.0',
+        'isthmus_changes_published_total{source="customers"}',
+        'isthmus_changes_total{outcome="applied"',
+        'isthmus_parked_keys{reason="translate-failed"} 1.0',
+    )
+    until(lambda: all(line in page(port, "metrics") for line in shown), f"{shown} in the metrics")
+    assert page(port, "healthz") == "ok\n"
     running.child.signal(signal.SIGINT)
     assert running.exits(10) == 130
     assert running.events()[-1] == "ended"
@@ -146,26 +148,24 @@ def metrics_port(text: str) -> int:
     return int(next(line["port"] for line in lines if line["event"] == "metrics_served"))
 
 
-def parked_is_shown(port: int) -> bool:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        return 'isthmus_parked_keys{reason="translate-failed"} 1.0' in answer.read().decode()
+def page(port: int, name: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
-def test_a_second_signal_ends_it_at_once(shop: Shop) -> None:
-    shop.set("query_timeout = 0.2", "query_timeout = 30.0")
+def test_a_second_signal_ends_it_at_once(make_shop: Callable[..., Shop], forwarder: Forwarder) -> None:
+    shop = make_shop(port=forwarder.port)
+    assert shop.command("setup").code == 0
     running = shop.start("produce")
     running.says("source_owned")
-    with locked(shop.back):
-        # It waits for the lock now, up to 5 s in one statement.
-        until(lambda: watermark(shop) is not None, "the first rows are acknowledged")
-        running.child.signal(signal.SIGTERM)
-        running.child.signal(signal.SIGINT)
-        assert running.exits(2) == 130
-
-
-def watermark(shop: Shop) -> int | None:
-    position: int | None = shop.ask("status")["sources"][0]["watermark"]
-    return position
+    forwarder.cut()
+    shop.customer(7)
+    running.says("kinesis_away")
+    # Softly, it would wait for 5 s that the stream takes the change.
+    running.child.signal(signal.SIGTERM)
+    running.child.signal(signal.SIGINT)
+    assert running.exits(2) == 130
 
 
 def test_a_second_process_of_one_kind_is_refused_or_waits_its_turn(shop: Shop) -> None:

@@ -170,6 +170,8 @@ def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
         process.belongings.append(session.close)
         # To wait for the file's lock would stop everybody who could release it: it is tried again with back-off.
         session._shared.connection.execute("PRAGMA busy_timeout = 0")
+        # Processes are killed here, machines are not.
+        session._shared.connection.execute("PRAGMA synchronous = OFF")
         return SimSession(world, process, session)
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:

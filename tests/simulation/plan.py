@@ -160,13 +160,13 @@ def make_plan(seed: int) -> Plan:
     """Give the plan of a seed."""
     chance = random.Random(f"{seed}/plan")
     sizes = Sizes(
-        lanes=chance.choice([4, 6, 8]),
+        lanes=chance.choice([4, 4, 8]),
         shards=chance.randint(1, 3),
         page_size=chance.choice([2, 3, 10]),
         bundle_events=chance.choice([1, 2, 5]),
         requests=chance.choice([1, 2, 3]),
-        max_records=chance.choice([1, 3, 10]),
-        batch_changes=chance.choice([1, 3, 10]),
+        max_records=chance.choice([2, 4, 20]),
+        batch_changes=chance.choice([1, 4, 16]),
         end_with_last_page=chance.random() < 0.5,
     )
     return Plan(seed, sizes, _modifications(chance), _faults(chance))

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from examples.flights.oracle.evidence import Decision, Modification, ParkedChange
-from examples.flights.oracle.findings import Findings
-from examples.flights.oracle.stream import Published
-from examples.flights.oracle.words import position_of
+from .evidence import Decision, Modification, ParkedChange
+from .findings import Findings
+from .stream import Published
+from .words import position_of
 
 _OUTCOMES = frozenset({"applied", "duplicate", "stale", "fenced", "parked", "superseded", "filtered"})
 

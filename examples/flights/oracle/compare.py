@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from examples.flights.oracle.evidence import Tables
-from examples.flights.oracle.expect import BoardRow, Expectation, FlightRow
-from examples.flights.oracle.findings import Findings
-from examples.flights.oracle.words import position_of, version_number
+from .evidence import Tables
+from .expect import BoardRow, Expectation, FlightRow
+from .findings import Findings
+from .words import position_of, version_number
 
 
 def compare_tables(found: Tables, expected: Expectation, last_position: Mapping[str, int], findings: Findings) -> None:

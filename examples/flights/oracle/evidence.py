@@ -12,8 +12,8 @@ from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
 
-from examples.flights.oracle.findings import Findings
-from examples.flights.oracle.words import flight_key, version_number
+from .findings import Findings
+from .words import flight_key, version_number
 
 
 class Modification(NamedTuple):

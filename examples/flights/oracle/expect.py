@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from examples.flights.oracle.clocks import first_moment_after, moment_of, utc_text
-from examples.flights.oracle.words import flight_key
+from .clocks import first_moment_after, moment_of, utc_text
+from .words import flight_key
 
 _NEW_YORK = ZoneInfo("America/New_York")
 

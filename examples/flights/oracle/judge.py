@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.flights.oracle.books import keep_books
-from examples.flights.oracle.compare import compare_parked_keys, compare_tables
-from examples.flights.oracle.evidence import read_journal, read_outcomes, read_tables, reading
-from examples.flights.oracle.expect import Expectation
-from examples.flights.oracle.findings import Findings
-from examples.flights.oracle.measures import Freshness, changes_per_s, freshness
-from examples.flights.oracle.stream import read_stream
+from .books import keep_books
+from .compare import compare_parked_keys, compare_tables
+from .evidence import read_journal, read_outcomes, read_tables, reading
+from .expect import Expectation
+from .findings import Findings
+from .measures import Freshness, changes_per_s, freshness
+from .stream import read_stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
-from examples.flights.oracle.evidence import Decision, Modification
-from examples.flights.oracle.words import position_of
+from .evidence import Decision, Modification
+from .words import position_of
 
 
 class Freshness(NamedTuple):

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
-from examples.flights.oracle.expect import Expectation, FlownFlight, expect
+from .expect import Expectation, FlownFlight, expect
 
 FIRST_DAY = date(2013, 1, 1)
 DAYS_IN_DATA = 365

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from examples.flights.oracle.findings import Findings
-from examples.flights.oracle.words import version_number
+from .findings import Findings
+from .words import version_number
 
 _MARKER = ".marker"
 _CHANGES = frozenset({"isthmus.flight.upsert", "isthmus.flight.delete", "isthmus.flight.untranslated"})

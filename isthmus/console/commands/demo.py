@@ -124,7 +124,7 @@ def demo(
         try:
             with running(plan, place, view, clock, stop) as parts:
                 with view:
-                    facts = Demo(plan, place, parts, view, clock, begin).play()
+                    facts = Demo(plan, place, parts, view, clock=clock, begin=begin).play()
                 summary, samples = judged(plan, place, facts)
                 summary["elapsed_s"] = round(clock.monotonic() - begin, 1)
                 show(summary, samples, console)

@@ -42,7 +42,7 @@ class Facts:
 class Demo:
     """One run over parts that run already. `begin` is when all began, by the monotonic clock."""
 
-    def __init__(self, plan: Plan, place: Place, parts: Parts, view: View, clock: Clock, begin: float) -> None:
+    def __init__(self, plan: Plan, place: Place, parts: Parts, view: View, *, clock: Clock, begin: float) -> None:
         self._plan = plan
         self._place = place
         self._parts = parts

@@ -58,6 +58,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     repeats = [f"{summary[name]:,} {name}" for name in ("duplicate", "stale", "fenced") if summary[name]]
     if repeats:
         lines.append((", ".join(repeats), "deliveries were recognised and had no effect"))
+    lines += _chaos_lines(summary)
     lines.append(
         (
             f"{memory['producer']:.0f} MB",

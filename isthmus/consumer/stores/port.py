@@ -136,11 +136,12 @@ class Unit(Protocol):
 
     @property
     def transaction(self) -> Transaction:
-        """Give what effect handlers get. It maps errors in the same way, and runs nothing that would end the transaction.
+        """Give what effect handlers get.
 
-    Once it has raised anything but `Poison`, it raises that again and again, and so does the savepoint around it:
-    a handler that swallows an outage must not lead to a commit of half of its work, nor to a dead letter.
-    """
+        It maps errors in the same way, and runs nothing that would end the transaction. Once it has raised anything
+        but `Poison`, it raises that again and again, and so does the savepoint around it: a handler that swallows an
+        outage must not lead to a commit of half of its work, nor to a dead letter.
+        """
         ...
 
     def load(self, changes: Sequence[Change]) -> Memory:
