@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint unit lock clean
+.PHONY: help env demo test lint unit mutants simulate fault faults bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,21 @@ lint: env
 
 unit: env
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: env ## plant bugs in a copy of the code: each must be caught by a test
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+simulate: env ## seeded histories of the whole pipeline on virtual time, under faults
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+fault: env ## one row of the fault matrix, e.g. make fault F=F13
+	$(BIN)/python -m tests.faults $(F) $(ARGS)
+
+faults: env ## every row of the fault matrix; goes on where it was interrupted
+	$(BIN)/python -m tests.faults --all $(ARGS)
+
+bench: env ## figures beside the alternatives, from one run; also in build/bench.json
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## lock the requirements anew (needs uv)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

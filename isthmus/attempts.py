@@ -33,6 +33,11 @@ class Attempts:
         self._away = Away(part, log, clock)
         self._unknown = 0
 
+    @property
+    def away(self) -> Away:
+        """What says so, for another who counts by himself but speaks of the same thing."""
+        return self._away
+
     def failed(self, error: Transient, _attempt: int = 0) -> None:
         """Note a failed attempt. Raises `Fatal` when nobody knows the error, and it came five times in a row."""
         self._metrics.retries.labels(self._part, error.cause).inc()

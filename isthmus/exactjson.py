@@ -237,7 +237,7 @@ def _too_long() -> NotJson:
 _EXACT = json.JSONDecoder(parse_int=_read_int, parse_float=_read_real, parse_constant=_read_constant)
 
 
-_OWN_FORMS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_OWN_FORMS = orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def _write(value: Any, option: int) -> bytes:

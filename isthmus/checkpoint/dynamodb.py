@@ -65,9 +65,13 @@ class DynamoLeases:
         """Raise the counter. See the port."""
         self._own(name, epoch, {}, add="beat")
 
-    def advance(self, name: str, epoch: int, watermark: str) -> None:
+    def advance(self, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
         """Save the watermark. See the port."""
-        self._own(name, epoch, {"watermark": items.text(watermark), **_stamp(self._clock)})
+        attributes = {"watermark": items.text(watermark), "step": items.number(step), **_stamp(self._clock)}
+        try:
+            self._own(name, epoch, attributes, further="(attribute_not_exists(#step) OR #step <= :step)")
+        except Unmet:
+            return
 
     def give_back(self, name: str, epoch: int) -> None:
         """Give the lease back. See the port."""
@@ -81,13 +85,18 @@ class DynamoLeases:
         """Give all leases. See the port."""
         return [items.lease_of(item) for item in self._table.all_of(ItemKind.LEASE)]
 
-    def _own(self, name: str, epoch: int, attributes: "dict[str, Attribute]", *, add: str = "") -> None:
-        condition = "#epoch = :own_epoch AND attribute_exists(#holder)"
+    def _own(
+        self, name: str, epoch: int, attributes: "dict[str, Attribute]", *, add: str = "", further: str = ""
+    ) -> None:
+        """Write as the owner. Raises `Unmet` when only the further condition does not hold."""
+        condition = "#epoch = :own_epoch AND attribute_exists(#holder)" + (f" AND {further}" if further else "")
         owned = {"own_epoch": items.number(epoch)}
         try:
             self._table.write(items.key(ItemKind.LEASE, name), attributes, condition, owned, add=add)
         except Unmet as unmet:
             standing = items.lease_of(unmet.standing) if unmet.standing else None
+            if further and standing is not None and standing.epoch == epoch and standing.holder is not None:
+                raise
             raise answers.lost(name, epoch, standing) from unmet
 
 

@@ -62,6 +62,7 @@ def lease_attributes(lease: Lease) -> "dict[str, Attribute]":
     return {
         "epoch": number(lease.epoch),
         "beat": number(lease.beat),
+        "step": number(0),
         "holder": {
             "M": {
                 "name": text(lease.holder.name),
@@ -83,6 +84,7 @@ def lease_of(item: "Item") -> Lease:
         epoch=int(item["epoch"]["N"]),
         holder=_holder_of(item["holder"]["M"]) if "holder" in item else None,
         beat=int(item["beat"]["N"]),
+        step=int(item["step"]["N"]) if "step" in item else 0,
         stream=_identity_of(item),
         generation=int(item["generation"]["N"]),
         watermark=item["watermark"]["S"] if "watermark" in item else None,

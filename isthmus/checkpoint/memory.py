@@ -94,11 +94,17 @@ class MemoryLeases:
         with self._memory.call("leases.beat"):
             self._change(name, epoch, lambda lease: replace(lease, beat=lease.beat + 1))
 
-    def advance(self, name: str, epoch: int, watermark: str) -> None:
+    def advance(self, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
         """Save the watermark. See the port."""
         with self._memory.call("leases.advance"):
             now = self._memory.now()
-            self._change(name, epoch, lambda lease: replace(lease, watermark=watermark, updated=now))
+
+            def advanced(lease: Lease) -> Lease:
+                if lease.step > step:
+                    return lease
+                return replace(lease, watermark=watermark, step=step, updated=now)
+
+            self._change(name, epoch, advanced)
 
     def give_back(self, name: str, epoch: int) -> None:
         """Give the lease back. See the port."""
@@ -174,5 +180,5 @@ def _counter(lease: Lease | None) -> tuple[int, int] | None:
 
 def _taken(lease: Lease, standing: Lease | None, *, replaced: bool, now: str) -> Lease:
     if standing is None or replaced:
-        return replace(lease, updated=now)
-    return replace(lease, generation=standing.generation, watermark=standing.watermark, updated=now)
+        return replace(lease, step=0, updated=now)
+    return replace(lease, generation=standing.generation, watermark=standing.watermark, step=0, updated=now)

@@ -52,6 +52,8 @@ class Lease:
     generation: int = 0
     watermark: str | None = None
     """How far the source was read and acknowledged by Kinesis: the source's own text, or None before the first."""
+    step: int = 0
+    """Which save of the watermark this is, counted by the owner of the epoch."""
     updated: str = ""
     """RFC 3339: when it was last taken, or its watermark saved. The adapter sets it; what is passed in is ignored."""
 
@@ -82,12 +84,12 @@ class Leases(Protocol):
         """
         ...
 
-    def advance(self, name: str, epoch: int, watermark: str) -> None:
+    def advance(self, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
         """Remember how far the source was read and acknowledged.
 
-        Only the owner of the epoch can: raises `OwnershipLost` when another has taken the source. Safe to
-        repeat. If it fails, the changes since
-        the last mark are detected again with the same IDs.
+        Only the owner of the epoch can: raises `OwnershipLost` when another has taken the source. Safe to repeat. If
+        it fails, the changes since the last mark are detected again with the same IDs. It never moves backwards:
+        `step` counts the owner's saves, and one that arrives late, after a save with a higher step, changes nothing.
         """
         ...
 

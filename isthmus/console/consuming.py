@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from isthmus import aws
-from isthmus.attempts import Attempts
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import worker_lease
@@ -38,9 +37,9 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     store = store_of(wiring.settings, entities)
     checkpoints = wiring.checkpoints()
     facts = wiring.stream(checkpoints)
-    wiring.patiently("front_office", lambda: wiring.check_front_office(store, entities))
+    wiring.patiently(wiring.watch("front_office"), lambda: wiring.check_front_office(store, entities))
     name = worker_lease(wiring.settings.application)
-    attempts = Attempts("lease", wiring.metrics, wiring.clock, where=name)
+    attempts = wiring.watch("lease", name)
     while not wiring.stop.requested():
         try:
             with owning(wiring, checkpoints, name, facts.identity, attempts, wait=False) as (_, heart):

@@ -12,7 +12,7 @@ from isthmus.checkpoint.ports import Holder, Lease
 from isthmus.checkpoint.process import is_dead, this_process
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.runtimes.threads import ThreadTask
-from isthmus.errors import IsthmusError
+from isthmus.errors import IsthmusError, OwnershipLost
 from isthmus.lifecycle import ThreadStop
 from isthmus.log import get_logger
 from isthmus.stream import StreamIdentity
@@ -57,6 +57,8 @@ def owning(
         is_dead=lambda holder: replace(holder, since="") == me or is_dead(holder),
         take_over_after=take_over_after,
     )
+    # Somebody else may have waited the outage out for us.
+    attempts.recovered()
     heart = Heart(
         checkpoints.leases,
         lease,
@@ -70,6 +72,8 @@ def owning(
     beating = ThreadTask(f"heart {name}", lambda: heart.run(resting))
     try:
         yield lease, heart
+    except OwnershipLost as error:
+        raise OwnershipLost(heart.reason or error.message) from error
     finally:
         resting.request()
         beating.result()

@@ -13,7 +13,7 @@ from isthmus.console.wiring import Wiring, source_attribute
 from isthmus.consumer.runtimes.threads import ThreadTask
 from isthmus.errors import IsthmusError, OwnershipLost
 from isthmus.lifecycle import Stopped
-from isthmus.log import Away, get_logger
+from isthmus.log import get_logger
 from isthmus.pipeline import Pipeline
 from isthmus.producer.kinesis import KinesisSink
 from isthmus.producer.lanes import Lanes, Limits
@@ -55,7 +55,7 @@ class _Watches(NamedTuple):
     """Who says once that something is away: across ownerships, for an outage may end one and pass in the next."""
 
     lease: Attempts
-    kinesis: Away
+    kinesis: Attempts
     producer: Watches
 
 
@@ -63,8 +63,8 @@ def _produce_source(
     wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, name: str, pipeline: Pipeline
 ) -> None:
     watches = _Watches(
-        Attempts("lease", wiring.metrics, wiring.clock, where=source_lease(name)),
-        Away("kinesis", log, wiring.clock),
+        wiring.watch("lease", source_lease(name)),
+        wiring.watch("kinesis"),
         Watches.of(name, wiring.metrics, wiring.clock),
     )
     try:
@@ -74,7 +74,7 @@ def _produce_source(
             except OwnershipLost as error:
                 # Another took over, or we could not say for too long that we live. Asking for it again tells which.
                 log.warning("source_lost", source=name, why=str(error))
-                facts = wiring.stream(checkpoints)
+                facts = wiring.stream(checkpoints, watches.kinesis)
     except Stopped:
         return
     except BaseException:
@@ -129,7 +129,7 @@ def _own_source(  # noqa: PLR0917 - wiring is where many parts meet
                 source=name,
                 clock=wiring.clock,
                 metrics=wiring.metrics,
-                away=watches.kinesis,
+                away=watches.kinesis.away,
                 max_unacknowledged_bytes=settings.publisher.max_unacknowledged_bytes,
                 linger=settings.publisher.linger_ms / 1000,
                 requests_in_flight=settings.publisher.requests_in_flight,

@@ -45,12 +45,15 @@ class Wiring:
     patient: bool = True
     """False for commands that look and tell: what is away is an answer there, and not waited for."""
 
-    def patiently(self, part: str, action: Callable[[], T]) -> T:
-        """Run the action until it goes: says once that the part is away, and once that it is back."""
+    def watch(self, part: str, where: str = "") -> Attempts:
+        """Give what says once that the part is away, and once that it is back."""
+        return Attempts(part, self.metrics, self.clock, where=where)
+
+    def patiently(self, watch: Attempts, action: Callable[[], T]) -> T:
+        """Run the action until it goes."""
         if not self.patient:
             return action()
-        attempts = Attempts(part, self.metrics, self.clock)
-        return attempts.until_done(action, stop=self.stop, chance=self.chance, backoff=Backoff())
+        return watch.until_done(action, stop=self.stop, chance=self.chance, backoff=Backoff())
 
     def checkpoints(self) -> DynamoCheckpoints:
         """Connect to what is remembered between lives."""
@@ -62,17 +65,20 @@ class Wiring:
         bucket = self.settings.claim_check.bucket
         return S3Payloads(aws.client(self.settings.aws.access, "s3"), bucket) if bucket is not None else None
 
-    def stream(self, checkpoints: DynamoCheckpoints) -> StreamFacts:
-        """Ask what the stream is like, and refuse one that is not the stream that was set up."""
+    def stream(self, checkpoints: DynamoCheckpoints, watch: Attempts | None = None) -> StreamFacts:
+        """Ask what the stream is like, and refuse one that is not the stream that was set up.
+
+        `watch` is passed by who may have found the stream away already, and said so.
+        """
         kinesis = aws.client(self.settings.aws.access, "kinesis")
         name = self.settings.stream.name
-        facts = self.patiently("kinesis", lambda: aws.describe_stream(kinesis, name))
+        facts = self.patiently(watch or self.watch("kinesis"), lambda: aws.describe_stream(kinesis, name))
         if not facts.keeps_partition_keys:
             raise Refused(
                 f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and so order.",
                 hint="Set it to PARTITION_KEY, or use another stream.",
             )
-        recorded = self.patiently("checkpoints", checkpoints.stream.read)
+        recorded = self.patiently(self.watch("checkpoints"), checkpoints.stream.read)
         if recorded is None:
             raise Missing(f"Nothing is recorded about the stream {name} yet.", hint=_SETUP)
         if recorded.identity != facts.identity:

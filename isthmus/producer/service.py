@@ -120,6 +120,7 @@ class Producer:
         self._rows: deque[SourceRow] = deque()
         self._after = lease.watermark
         self._saved = lease.watermark
+        self._saves = 0
         self._save_at = 0.0
         self._read_at = 0.0
         self._translate_at = 0.0
@@ -278,7 +279,9 @@ class Producer:
         if done is None or done == self._saved:
             return
         self._check_ownership()
-        self._leases.advance(self._lease.name, self._lease.epoch, done)
+        # Counted before it is sent: what becomes of it may stay unknown, and it may still arrive after the next one.
+        self._saves += 1
+        self._leases.advance(self._lease.name, self._lease.epoch, done, step=self._saves)
         self._saved = done
         self._metrics.watermark_time.labels(self._name).set(self._clock.now_ms() / 1000)
         self._show_saved()

@@ -42,8 +42,10 @@ class Checkpoints(Protocol):
     def stream(self) -> StreamRegistry: ...
 
 
-def lease(epoch: int = 1, holder: Holder | None = ME, *, name: str = NAME, watermark: str | None = None) -> Lease:
-    return Lease(name=name, epoch=epoch, holder=holder, beat=0, stream=STREAM, watermark=watermark)
+def lease(
+    epoch: int = 1, holder: Holder | None = ME, *, name: str = NAME, watermark: str | None = None, step: int = 0
+) -> Lease:
+    return Lease(name=name, epoch=epoch, holder=holder, beat=0, stream=STREAM, watermark=watermark, step=step)
 
 
 def plain(found: Lease | None) -> Lease | None:
@@ -162,6 +164,19 @@ class LeasesContract:
         checkpoints.leases.advance(NAME, 1, "10")
         checkpoints.leases.advance(NAME, 1, "10")
         assert plain(checkpoints.leases.read(NAME)) == lease(1, watermark="10")
+
+    def test_a_save_of_the_watermark_that_arrives_late_changes_nothing(self, checkpoints: Checkpoints) -> None:
+        checkpoints.leases.take(lease(1), None)
+        checkpoints.leases.advance(NAME, 1, "20", step=2)
+        checkpoints.leases.advance(NAME, 1, "10", step=1)
+        assert plain(checkpoints.leases.read(NAME)) == lease(1, watermark="20", step=2)
+
+    def test_a_new_owner_counts_its_saves_from_the_beginning(self, checkpoints: Checkpoints) -> None:
+        checkpoints.leases.take(lease(1), None)
+        checkpoints.leases.advance(NAME, 1, "20", step=9)
+        checkpoints.leases.take(lease(2, YOU), checkpoints.leases.read(NAME))
+        checkpoints.leases.advance(NAME, 2, "30", step=1)
+        assert plain(checkpoints.leases.read(NAME)) == lease(2, YOU, watermark="30", step=1)
 
     def test_after_a_take_over_the_old_owner_neither_advances_nor_beats(self, checkpoints: Checkpoints) -> None:
         checkpoints.leases.take(lease(1, watermark="10"), None)

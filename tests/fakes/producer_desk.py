@@ -125,8 +125,8 @@ class Desk:
         self.put_hook()
         return self.stream.put(entries)
 
-    def advance(self, name: str, epoch: int, watermark: str) -> None:
-        self.checkpoints.leases.advance(name, epoch, watermark)
+    def advance(self, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
+        self.checkpoints.leases.advance(name, epoch, watermark, step=step)
         assert not self.is_lost, "nothing may be remembered after the loss"
         self.saved.append((self.clock.monotonic(), watermark))
         mark = int(json.loads(watermark)[0])

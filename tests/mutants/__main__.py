@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from tests.mutants.planted import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("isthmus", "examples", "tests", "docs", "pyproject.toml", "README.md")
+COPIED = ("isthmus", "examples", "tests", "docs", "pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "Makefile")
 SECONDS = 300
 """A planted bug may make a test wait for ever: that is caught too."""
 

@@ -111,12 +111,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the marker not awaited",
         "isthmus/producer/service.py",
-        "        while not self._publisher.idle():\n"
-        "            self._check_ownership()\n"
-        "            self._publisher.pump(self._settings.poll_interval)\n",
-        "        while False:\n"
-        "            self._check_ownership()\n"
-        "            self._publisher.pump(self._settings.poll_interval)\n",
+        "        while not self._publisher.idle():\n            if self._stop.requested():\n                return False\n",
+        "        while False:\n            if self._stop.requested():\n                return False\n",
         (SERVICE,),
     ),
     Mutant(
@@ -229,6 +225,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "isthmus/checkpoint/memory.py",
         "        if standing is None or standing.epoch != epoch or standing.holder is None:\n",
         "        if standing is None or standing.holder is None:\n",
+        (CHECKPOINTS,),
+    ),
+    Mutant(
+        "a late save of the watermark moves it back",
+        "isthmus/checkpoint/memory.py",
+        "                if lease.step > step:\n                    return lease\n",
+        "",
         (CHECKPOINTS,),
     ),
     Mutant(

@@ -17,7 +17,7 @@ from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.errors import OwnershipLost
 from isthmus.lifecycle import Stopped
-from isthmus.log import Away, get_logger
+from isthmus.log import get_logger
 from isthmus.metrics import Metrics
 from isthmus.producer.lanes import Lanes, Limits
 from isthmus.producer.publisher import Publisher
@@ -94,7 +94,7 @@ def _owning(world: "World", process: Process, name: str, *, wait: bool) -> Itera
 
 
 def produce(world: "World", process: Process) -> None:
-    """The life of a producer of every source."""
+    """Be a producer of every source."""
     tasks = [process(table, partial(_produce_source, world, process, table)) for table in TABLES]
     for task in tasks:
         task.result()
@@ -114,9 +114,7 @@ def _produce_source(world: "World", process: Process, table: str) -> None:
 def _producer(world: "World", process: Process, table: str, lease: Lease, heart: Heart) -> Producer:
     sizes = world.plan.sizes
     clock = ProcessClock(process, world.clock, world.now_ms)
-    limits = Limits(
-        max_bundle_events=sizes.bundle_events, shard_bytes_per_second=None, shard_records_per_second=None
-    )
+    limits = Limits(max_bundle_events=sizes.bundle_events, shard_bytes_per_second=None, shard_records_per_second=None)
     return Producer(
         lease,
         source=SimSource(world, process, table, lease.epoch),
@@ -153,7 +151,7 @@ def _producer(world: "World", process: Process, table: str, lease: Lease, heart:
 
 
 def consume(world: "World", process: Process) -> None:
-    """The life of a consumer: one local runtime, until it loses its lease."""
+    """Be a consumer: one local runtime, until it loses its lease."""
     with _owning(world, process, worker_lease("sim"), wait=False) as (_, heart):
         _runtime(world, process, heart).run()
 

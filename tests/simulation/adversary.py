@@ -105,7 +105,10 @@ class Adversary:
 
     def _on_put(self, fault: Fault, action: Callable[[], T]) -> Callable[[], T]:
         bits = int(fault.amount * 1_000_000)
-        refused = range(500) if fault.kind is Kind.THROTTLED else [place for place in range(20) if bits >> place & 1]
+        # The first one always: what is counted has struck.
+        refused = (
+            range(500) if fault.kind is Kind.THROTTLED else [place for place in range(20) if (bits | 1) >> place & 1]
+        )
         if fault.kind is Kind.LATE:
             planned = PutFault(late_seconds=0.3 + 5 * fault.amount)
         else:

@@ -44,7 +44,7 @@ class _HastyProgress(Progress[str]):
         return super().begin(mark, 0 * parts)
 
     def finish(self, ticket: int) -> None:
-        """It is finished."""
+        """Do nothing: it is finished."""
 
 
 def _mark_and_go_on(self: Any) -> bool:
@@ -97,11 +97,12 @@ def _settle_believing(self: Any, sent: Any) -> list[int]:
         puts = sent.handle.result()
     except Transient:
         puts = [Put("shard") for _ in sent.request.entries]
-    return self._answered(sent.request, puts)
+    tickets: list[int] = self._answered(sent.request, puts)
+    return tickets
 
 
-def _advance_of_anybody(self: Any, name: str, epoch: int, watermark: str) -> None:
-    del epoch
+def _advance_of_anybody(self: Any, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
+    del epoch, step
     self._memory.leases[name] = replace(self._memory.leases[name], watermark=watermark)
 
 
@@ -194,8 +195,16 @@ _Lanes: Final = lanes.Lanes
 
 MUTANTS: Final = (
     Mutant("the watermark is saved before the acknowledgement", service, "Progress", _HastyProgress, ("I6",)),
-    Mutant("a refused entry counts as acknowledged", *_over(_Lanes, "answered", _answered_believing), ("I6", "markers")),
-    Mutant("an unanswered request counts as acknowledged", publisher.Publisher, "_settle", _settle_believing, ("I6", "markers")),
+    Mutant(
+        "a refused entry counts as acknowledged", *_over(_Lanes, "answered", _answered_believing), ("I6", "markers")
+    ),
+    Mutant(
+        "an unanswered request counts as acknowledged",
+        publisher.Publisher,
+        "_settle",
+        _settle_believing,
+        ("I6", "markers"),
+    ),
     Mutant(
         "failed entries are sent again after later ones",
         *_over(_Lanes, "answered", _answered_resending_last),
@@ -244,6 +253,10 @@ MUTANTS: Final = (
         *_over(processor.ShardProcessor, "process", _process_claiming_all),
         ("I5",),
     ),
-    Mutant("children start before their parent's end", shards.ShardTree, "ready", _ready_at_once, ("I4", "I3", "I1")),
-    Mutant("a page counts as decided after its first record", reader.ShardReader, "_decide", _run_keeping_position, ("I5",)),
+    Mutant(
+        "children start before their parent's end", shards.ShardTree, "ready", _ready_at_once, ("I5", "I4", "I3", "I1")
+    ),
+    Mutant(
+        "a page counts as decided after its first record", reader.ShardReader, "_decide", _run_keeping_position, ("I5",)
+    ),
 )

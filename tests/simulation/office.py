@@ -1,15 +1,18 @@
-"""The model back office, its pipelines, and what must become of each row: said here once more, as simply as possible."""
+"""The model back office, its pipelines, and what must become of each row, said here once more and simply."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
-from isthmus.change import Change, Kind
+from isthmus.change import Change, Kind, Verb, transaction_id, version_of
+from isthmus.codec import encode
 from isthmus.errors import Poison
-from isthmus.pipeline import Delete, Pipeline, Skip, Translated, Transaction, Upsert
+from isthmus.pipeline import Delete, Pipeline, Skip, Transaction, Translated, Upsert
 from isthmus.producer.sources.port import Page, SourceRow
 from isthmus.references import References
 
@@ -21,6 +24,7 @@ ALIENS: Final = "aliens"
 """What somebody else's producer sends, out of order: kind `state`, no table here."""
 TABLES: Final = (THINGS, MOVES)
 ENTITY: Final = {THINGS: "thing", MOVES: "move", ALIENS: "alien"}
+ALIEN_KEY: Final = "alien"
 NAMELESS_ID: Final = 0
 """The key function fails on it."""
 TWIN_ID: Final = 1
@@ -138,6 +142,33 @@ def refuses(entity: str, data: Mapping[str, Any] | None) -> bool:
     return fate.is_poison and not (fate is Fate.UNSTORABLE and entity == ENTITY[MOVES])
 
 
+def foreign_events(chance: random.Random, positions: Iterator[int], lane: int) -> list[bytes]:
+    """Give states of one alien entity, the newest not last, some of them poison, as another system would send them."""
+    numbers = list(itertools.islice(positions, chance.randint(3, 6)))
+    chance.shuffle(numbers)
+    return [_foreign_event(chance, number, lane) for number in numbers]
+
+
+def _foreign_event(chance: random.Random, number: int, lane: int) -> bytes:
+    version = version_of(0, number)
+    state = {"size": number, "fate": chance.choice([Fate.FINE, Fate.UNHANDLED]).value}
+    deleted = chance.random() < 0.2
+    return encode(
+        Change(
+            id=transaction_id(ALIENS, ALIEN_KEY, version),
+            source=ALIENS,
+            entity=ENTITY[ALIENS],
+            verb=Verb.DELETE if deleted else Verb.UPSERT,
+            key=ALIEN_KEY,
+            version=version,
+            lane=lane,
+            epoch=0,
+            time="",
+            data=None if deleted else state,
+        )
+    )
+
+
 @dataclass
 class Office:
     """Tables with a cursor in commit order, and the journal of every commit."""
@@ -162,14 +193,12 @@ class Office:
         return table == MOVES or self.now[table, row.id] is row
 
     def read(self, table: str, after: str | None, limit: int) -> Page:
-        """What `Source.read` promises, from one snapshot."""
+        """Give a page, as `Source.read` promises it."""
         begin = int(after or 0)
         rows = sorted(
             (row for (name, _), row in self.now.items() if name == table and row.position > begin),
             key=lambda row: row.position,
         )
         bound = max((row.position for (name, _), row in self.now.items() if name == table), default=None)
-        page = [
-            SourceRow(row.values, row.position, str(row.position), source_key(table, row)) for row in rows[:limit]
-        ]
+        page = [SourceRow(row.values, row.position, str(row.position), source_key(table, row)) for row in rows[:limit]]
         return Page(page, bound, more=len(rows) > limit)

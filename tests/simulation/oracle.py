@@ -1,4 +1,4 @@
-"""The oracle: knows what the back office committed and what the stream took, and reads the front office behind our back.
+"""The oracle: knows what the back office committed and what the stream took, and reads the front office itself.
 
 It uses nothing of the product but the names of its tables. Each sentence that it says begins with the invariant.
 """
@@ -17,25 +17,6 @@ from tests.simulation.reference import Event, Reference, events_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-_FRONT_OFFICE = """
-    CREATE TABLE thing (key TEXT PRIMARY KEY, version TEXT NOT NULL, size INTEGER CHECK (size >= 0));
-    CREATE TABLE effect (place INTEGER PRIMARY KEY AUTOINCREMENT, txn TEXT UNIQUE, key TEXT, version TEXT,
-        epoch INTEGER, times INTEGER);
-    CREATE TABLE fell (key TEXT, before TEXT, after TEXT);
-    CREATE TRIGGER thing_fell AFTER UPDATE ON thing WHEN new.version < old.version
-        BEGIN INSERT INTO fell VALUES (new.key, old.version, new.version); END;
-    CREATE TRIGGER guard_fell AFTER UPDATE ON isthmus_guard WHEN new.version < old.version
-        BEGIN INSERT INTO fell VALUES (new.key, old.version, new.version); END;
-    CREATE TRIGGER thing_rose AFTER INSERT ON thing
-        WHEN new.version < (SELECT version FROM isthmus_guard WHERE key = new.key)
-        BEGIN INSERT INTO fell VALUES (new.key, 'deleted', new.version); END;
-"""
-
-
-def prepare(connection: sqlite3.Connection) -> None:
-    """Make the user's tables, with triggers that tell of a version that falls, even for a moment."""
-    connection.executescript(_FRONT_OFFICE)
 
 
 class Oracle:
@@ -88,7 +69,9 @@ class Oracle:
             if after.epoch <= before.epoch:
                 self.violated(f"take-over: epoch {after.epoch} of {after.name} follows {before.epoch}")
             if after.watermark != before.watermark:
-                self.violated(f"take-over: the watermark of {after.name} turned from {before.watermark} to {after.watermark}")
+                self.violated(
+                    f"take-over: the watermark of {after.name} turned from {before.watermark} to {after.watermark}"
+                )
 
     def source_read(self, table: str, epoch: int, after: str | None, page: Page) -> None:
         """See what a producer reads: its first page lies behind the watermark as it stands under its own epoch."""
@@ -203,7 +186,9 @@ class Oracle:
 
     def _check_states(self) -> None:
         must = {key: (number, data["size"]) for key, (number, data) in self.reference.states.items()}
-        there = {key: (number, size) for key, number, size in self._read.execute("SELECT key, version, size FROM thing")}
+        there = {
+            key: (number, size) for key, number, size in self._read.execute("SELECT key, version, size FROM thing")
+        }
         for key in sorted(must.keys() | there.keys()):
             if must.get(key) != there.get(key):
                 self.violated(f"I3: {key} stands at {there.get(key)}, and must stand at {must.get(key)}")

@@ -68,7 +68,8 @@ _ALL: Final[tuple[Step, ...]] = tuple((role, call) for role, calls in CALLS.item
 _WRITES: Final[tuple[Step, ...]] = tuple(
     step
     for step in _ALL
-    if step[1].rpartition(".")[2] in {"take", "beat", "advance", "give_back", "put", "commit"} or step[1] == "shards.save"
+    if step[1].rpartition(".")[2] in {"take", "beat", "advance", "give_back", "put", "commit"}
+    or step[1] == "shards.save"
 )
 _PUT: Final[tuple[Step, ...]] = (("producer", "sink.put"),)
 _FETCH: Final[tuple[Step, ...]] = (("consumer", "feed.fetch"),)
@@ -105,6 +106,7 @@ PLANNED: Final = tuple(kind for kind in Kind if STEPS[kind] != _COMMIT)
 
 _REACH: Final = {"sink.put": 12, "feed.fetch": 25, "leases.beat": 12, "source.read": 15, "leases.give_back": 2}
 """How far into a history a fault may lie, in calls of its step; elsewhere 6."""
+
 
 class Fault(NamedTuple):
     """One planned fault: it strikes at the `nth` call of a step, counted over all lives, or never."""
@@ -207,6 +209,9 @@ def _faults(chance: random.Random) -> tuple[Fault, ...]:
         kind = chance.choice(kinds)
         role, call = chance.choice(STEPS[kind])
         add(kind, role, call, chance.randint(1, _REACH.get(call, 6)))
+        if call == "leases.give_back":
+            # It is called at a soft end only.
+            add(Kind.TERMINATED, role, "leases.beat", chance.randint(1, 6))
     if chance.random() < 0.3:
         for place in _duel(chance):
             add(*place)
@@ -216,8 +221,8 @@ def _faults(chance: random.Random) -> tuple[Fault, ...]:
 def _duel(chance: random.Random) -> Sequence[tuple[Kind, str, str, int]]:
     """Give faults that are worst together.
 
-    An owner that does not know yet that it was followed by another, or a soft end in the middle of a page. The first
-    two takes of producers are those of the first owners of the two sources.
+    An owner that does not know yet that it was followed by another, disorder from elsewhere, a soft end in the middle
+    of a page. The first two takes of producers are those of the first owners of the two sources.
     """
     n = chance.randint(1, 6)
     slow_takes = ((Kind.SLOW, "producer", "leases.take", 3), (Kind.SLOW, "producer", "leases.take", 4))
@@ -228,6 +233,7 @@ def _duel(chance: random.Random) -> Sequence[tuple[Kind, str, str, int]]:
             ((Kind.SUSPENDED, *advance, n), *slow_takes),
             ((Kind.LATE, *put, n), (Kind.KILLED_BEFORE, *put, n + 1)),
             ((Kind.SUSPENDED, *put, n), (Kind.LATE, *put, n + 1)),
+            ((Kind.FOREIGN, *put, n), (Kind.FOREIGN, "consumer", "feed.fetch", n)),
             ((Kind.FAILED, "consumer", "store.load", n), (Kind.TERMINATED, "consumer", "store.begin", n)),
         )
     )

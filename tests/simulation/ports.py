@@ -44,10 +44,10 @@ class SimLeases(Ports):
     def beat(self, name: str, epoch: int) -> None:
         self._call("leases.beat", lambda: self._world.checkpoints.leases.beat(name, epoch), name)
 
-    def advance(self, name: str, epoch: int, watermark: str) -> None:
+    def advance(self, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
         def advance() -> None:
             before = self._world.checkpoints.leases.read(name)
-            self._world.checkpoints.leases.advance(name, epoch, watermark)
+            self._world.checkpoints.leases.advance(name, epoch, watermark, step=step)
             self._world.oracle.watermark_saved(name, before, epoch, watermark)
 
         self._call("leases.advance", advance, f"{name} epoch {epoch} to {watermark}")
@@ -173,7 +173,9 @@ class SimUnit(Ports):
         return self._call("store.previous", partial(self._unit.previous, entity, keys))
 
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
-        self._call("store.write", partial(self._unit.write, entity, changes), " ".join(change.key for change in changes))
+        self._call(
+            "store.write", partial(self._unit.write, entity, changes), " ".join(change.key for change in changes)
+        )
 
     def savepoint(self) -> AbstractContextManager[None]:
         return self._unit.savepoint()

@@ -1,4 +1,4 @@
-"""A process on virtual time: tasks that take turns, and everything that an operating system may do to all of them at once."""
+"""A process on virtual time: tasks that take turns, and what an operating system may do to all of them at once."""
 
 import random
 from collections.abc import Callable, Sequence

@@ -35,19 +35,22 @@ class Event(NamedTuple):
 
 def events_of(record: bytes) -> list[Event]:
     """Read a bundle."""
-    return [
-        Event(
-            event.get("subject", ""),
-            event.get("sequence", ""),
-            event["id"],
-            event["source"],
-            *event["type"].split(".")[1:],
-            event["partitionkey"],
-            int(event.get("epoch", "0")),
-            event,
-        )
-        for event in json.loads(record)
-    ]
+    return [_event(event) for event in json.loads(record)]
+
+
+def _event(event: Any) -> Event:
+    _, entity, verb = event["type"].split(".")
+    return Event(
+        event.get("subject", ""),
+        event.get("sequence", ""),
+        event["id"],
+        event["source"],
+        entity,
+        verb,
+        event["partitionkey"],
+        int(event.get("epoch", "0")),
+        event,
+    )
 
 
 @dataclass
@@ -82,9 +85,8 @@ class Reference:
         parked = self.parked.setdefault(event.key, {})
         is_event = event.entity == ENTITY[MOVES]
         poison = event.verb == "untranslated" or refuses(event.entity, event.whole.get("data"))
-        if event.identity in self.applied or event.version in parked:
-            pass
-        elif not is_event and event.version <= self.guards.get(event.key, ""):
+        known = event.identity in self.applied or event.version in parked
+        if known or (not is_event and event.version <= self.guards.get(event.key, "")):
             pass
         elif poison or (is_event and parked):
             parked[event.version] = event

@@ -1,26 +1,20 @@
 """One history: the model of everything around the processes, from a plan to a verdict."""
 
 import itertools
-import logging
 import random
-import shutil
 import sqlite3
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from functools import lru_cache, partial
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import structlog
-
-from isthmus.change import Change, Verb, lane_of, transaction_id, version_of
+from isthmus.change import lane_of
 from isthmus.checkpoint.memory import MemoryCheckpoints
-from isthmus.codec import bundle, encode
+from isthmus.codec import bundle
 from isthmus.consumer.feed import Fetched
-from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.errors import HeldByAnother, IsthmusError, OwnershipLost
 from isthmus.lifecycle import Stopped
 from isthmus.producer.sink import Entry, Put
@@ -30,7 +24,8 @@ from tests.fakes.greenlets import Killed
 from tests.fakes.stream import MemoryStream
 from tests.simulation import actors, oracle
 from tests.simulation.adversary import FAULTS_END, Adversary
-from tests.simulation.office import ALIENS, ENTITY, Fate, Office
+from tests.simulation.ground import empty_front_office, folder, quiet
+from tests.simulation.office import ALIEN_KEY, Office, foreign_events
 from tests.simulation.plan import Fault, Kind, Modification, Plan, Step
 from tests.simulation.processes import Process
 
@@ -71,6 +66,24 @@ class WatchedStream(MemoryStream):
     def is_closed(self, shard: str) -> bool:
         return self._shards[shard].closed_ms is not None
 
+    def upset(self, fault: Fault) -> None:
+        """Reshard, or answer readers badly."""
+        opened = self.open_shards()
+        place = int(fault.amount * len(opened))
+        match fault.kind:
+            case Kind.SPLIT:
+                self.split(opened[place])
+            case Kind.MERGED:
+                if len(opened) == 1:
+                    opened = list(self.split(opened[0]))
+                self.merge(*opened[place - 1 : place + 1] if place else opened[:2])
+            case Kind.EXPIRED:
+                self.expire_iterators()
+            case Kind.EMPTY:
+                self.answer_empty(1 + int(4 * fault.amount))
+            case _:
+                raise AssertionError(f"{fault.kind} would be counted and do nothing")
+
     def _append(self, entry: Entry) -> Put:
         put = super()._append(entry)
         self._world.note("stream", f"{put.shard[-2:]} takes {self._world.short(put.sequence)} of lane {entry.lane}")
@@ -90,7 +103,7 @@ class World:
         self.adversary = Adversary(self, plan)
         self.processes: list[Process] = []
         self.front_office = folder / "front-office.db"
-        self.front_office.write_bytes(_empty_front_office())
+        self.front_office.write_bytes(empty_front_office())
         self._read = sqlite3.connect(self.front_office, isolation_level=None)
         self.oracle = oracle.Oracle(self, self._read)
         self.stream = WatchedStream(
@@ -145,16 +158,14 @@ class World:
 
     def answer(self, result: object) -> str:
         """Give what a trace tells of an answer."""
-        match result:
-            case [Put(), *_]:
-                return " -> " + " ".join(put.error[:11] or self.short(put.sequence) for put in result)
-            case Page():
-                return " -> " + (", ".join(row.watermark for row in result.rows) or "nothing")
-            case Fetched():
-                found = " ".join(self.short(record.sequence) for record in result.records)
-                return f" -> {found or 'nothing'}{'' if result.iterator else ', the end'}"
-            case _:
-                return ""
+        if isinstance(result, list) and result and isinstance(result[0], Put):
+            return " -> " + " ".join(put.error[:11] or self.short(put.sequence) for put in result)
+        if isinstance(result, Page):
+            return " -> " + (", ".join(row.watermark for row in result.rows) or "nothing")
+        if isinstance(result, Fetched):
+            found = " ".join(self.short(record.sequence) for record in result.records)
+            return f" -> {found or 'nothing'}{'' if result.iterator else ', the end'}"
+        return ""
 
     def now_ms(self) -> int:
         """Give everybody's wall clock. It jumps."""
@@ -225,21 +236,20 @@ class World:
 
     def upset(self, fault: Fault, process: Process) -> None:
         """Let happen what is no matter of one call."""
-        opened = self.stream.open_shards()
-        place = int(fault.amount * len(opened))
+        now = self.clock.monotonic()
         match fault.kind:
-            case Kind.SPLIT:
-                self.stream.split(opened[place])
-            case Kind.MERGED if len(opened) > 1:
-                self.stream.merge(*opened[place - 1 : place + 1] if place else opened[:2])
             case Kind.DOUBLED:
-                self.clock.at(self.clock.monotonic(), partial(self.start, process.role))
+                self.clock.at(now, partial(self.start, process.role))
             case Kind.REPLAYED:
-                self.clock.at(self.clock.monotonic(), self._replay)
+                self.clock.at(now, self._replay)
             case Kind.CLOCK_JUMPED:
                 self._jump_ms += round((fault.amount - 0.5) * 7_200_000)
             case Kind.FOREIGN:
-                self._send_foreign(random.Random(fault.amount))
+                lane = lane_of(ALIEN_KEY, self.plan.sizes.lanes)
+                for event in foreign_events(random.Random(fault.amount), self._aliens, lane):
+                    self.stream.put([Entry(lane, bundle([event]))])
+            case _:
+                self.stream.upset(fault)
 
     def _replay(self) -> None:
         for process in self.processes:
@@ -247,63 +257,8 @@ class World:
                 self.kill(process)
         self.checkpoints._memory.shards.clear()
 
-    def _send_foreign(self, chance: random.Random) -> None:
-        positions = [next(self._aliens) for _ in range(chance.randint(2, 5))]
-        chance.shuffle(positions)
-        lane = lane_of("alien", self.plan.sizes.lanes)
-        for position in positions:
-            number = version_of(0, position)
-            change = Change(
-                id=transaction_id(ALIENS, "alien", number),
-                source=ALIENS,
-                entity=ENTITY[ALIENS],
-                verb=chance.choice([Verb.UPSERT, Verb.UPSERT, Verb.UPSERT, Verb.DELETE]),
-                key="alien",
-                version=number,
-                lane=lane,
-                epoch=0,
-                time="",
-                data={"size": position, "fate": chance.choice([Fate.FINE, Fate.FINE, Fate.UNHANDLED]).value},
-            )
-            if change.verb is Verb.DELETE:
-                change = change._replace(data=None)
-            self.stream.put([Entry(lane, bundle([encode(change)]))])
-
 
 def run(plan: Plan) -> Verdict:
     """Let the history of a plan happen, and judge it."""
-    with _quiet(), _folder() as folder:
-        return World(plan, folder).run()
-
-
-@lru_cache(maxsize=1)
-def _empty_front_office() -> bytes:
-    """Give the file of a front office that has decided nothing yet."""
-    with _folder() as folder:
-        path = folder / "template.db"
-        SqliteStore(path, []).prepare()
-        with closing(sqlite3.connect(path)) as connection:
-            oracle.prepare(connection)
-        return path.read_bytes()
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Give a folder in memory where there is one: to wait for a disk tells nothing here."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    folder = Path(tempfile.mkdtemp(prefix="isthmus-sim-", dir=memory if memory.is_dir() else None))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the house's log out of it."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
+    with quiet(), folder() as place:
+        return World(plan, place).run()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -301,6 +301,12 @@ class Colour(StrEnum):
     RED = "red"
 
 
+class Size(Enum):
+    SMALL = 1
+    HUGE = 2**70
+    NONE = float("nan")
+
+
 @dataclass
 class Unknown:
     name: str = "secret"
@@ -361,6 +367,12 @@ def test_what_has_no_form_is_refused(value: object) -> None:
         with pytest.raises(ValueError) as refused:  # noqa: PT011 - every error of this type is a refusal
             canonical([number, value])
         assert "secret" not in str(refused.value)
+
+
+def test_a_member_of_an_enumeration_stands_for_its_value() -> None:
+    assert json_bytes([Size.SMALL, Size.HUGE]) == b"[1,1180591620717411303424]"
+    with pytest.raises(ValueError, match="NaN"):
+        json_bytes([Size.NONE])
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:

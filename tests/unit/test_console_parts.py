@@ -1,0 +1,316 @@
+"""The small parts of the console, without servers and on virtual time."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from isthmus.addresses import sqlite_file
+from isthmus.attempts import Attempts
+from isthmus.checkpoint.ports import Holder, Lease
+from isthmus.console.exits import Exit, exit_of, way_to
+from isthmus.console.health import Health
+from isthmus.console.housekeeping import Housekeeping
+from isthmus.console.owners import Life, owners
+from isthmus.console.producing import open_references
+from isthmus.console.serving import serving
+from isthmus.console.tape import Tape
+from isthmus.console.wiring import Wiring
+from isthmus.consumer.stores.port import Pruned
+from isthmus.consumer.stores.reading import ParkedReason
+from isthmus.errors import (
+    Fatal,
+    HeldByAnother,
+    Missing,
+    OwnershipLost,
+    Refused,
+    TargetDown,
+    Transient,
+    WrongSettings,
+)
+from isthmus.metrics import Metrics
+from isthmus.producer.sink import Entry
+from isthmus.producer.sources.references import JoinedReferences
+from isthmus.settings import ReferenceTable, Source, Store
+from isthmus.stream import StreamIdentity
+from tests.fakes.clock import FakeClock, FakeStop
+from tests.fakes.sqlite_office import SqliteOffice
+from tests.fakes.stream import MemoryStream
+
+HOUR, DAY_MS = 3600.0, 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (WrongSettings([]), Exit.SETTINGS),
+        (Missing("x"), Exit.MISSING),
+        (HeldByAnother("x", "y"), Exit.HELD),
+        (OwnershipLost("x"), Exit.HELD),
+        (Refused("x"), Exit.FAILED),
+        (TargetDown("x"), Exit.FAILED),
+        (ValueError("x"), Exit.FAILED),
+    ],
+)
+def test_an_error_has_its_exit_code(error: Exception, code: Exit) -> None:
+    assert exit_of(error) is code
+
+
+def test_the_way_to_an_error_tells_places_and_no_data() -> None:
+    def fail() -> None:
+        raise ValueError("Ada Lovelace")
+
+    with pytest.raises(ValueError, match="Ada") as raised:
+        fail()
+    way = way_to(raised.value)
+    assert way.endswith(" fail")
+    assert Path(__file__).name in way
+    assert "Ada" not in way
+
+
+@pytest.mark.parametrize(
+    "url, path",
+    [
+        ("sqlite:///data/office.db", "data/office.db"),
+        ("sqlite:////data/a%20folder/100%25.db", "/data/a folder/100%.db"),
+        ("sqlite:////data/a folder/50%.db", "/data/a folder/50%.db"),
+        ("sqlite+pysqlite:///file:office.db?mode=ro&uri=true", "office.db"),
+        ("sqlite://", ""),
+        ("postgresql://host/office", ""),
+    ],
+)
+def test_a_sqlite_address_names_its_file(url: str, path: str) -> None:
+    assert sqlite_file(url) == path
+
+
+# health
+
+
+def test_only_what_is_away_for_a_minute_makes_a_process_unwell() -> None:
+    clock, metrics = FakeClock(), Metrics()
+    health = Health(metrics, clock)
+    attempts = Attempts("kinesis", metrics, clock)
+    attempts.failed(TargetDown("away"))
+    assert health.wrong() == ""
+    clock.move(59)
+    assert health.wrong() == ""
+    clock.move(2)
+    assert health.wrong() == "kinesis has been away for 61 s"
+    attempts.recovered()
+    assert health.wrong() == ""
+    attempts.failed(TargetDown("away"))
+    assert health.wrong() == ""
+
+
+# housekeeping
+
+
+class House:
+    """A store that is pruned, and a parking lot that is read."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.stop = FakeStop(self.clock)
+        self.metrics = Metrics()
+        self.prunings: list[tuple[float, int, int]] = []
+        self.failing: list[Exception] = []
+        self.hidden = False
+        self.reasons: list[ParkedReason] = []
+
+    def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Any, portion: int = 1000) -> Pruned:
+        assert stop is self.stop
+        assert portion > 0
+        self.prunings.append((self.clock.monotonic(), memory_before_ms, history_before_ms))
+        if self.failing:
+            raise self.failing.pop()
+        return Pruned(1, 0, 0, 0)
+
+    def parked_by_reason(self) -> list[ParkedReason]:
+        if self.hidden:
+            raise TargetDown("away")
+        return self.reasons
+
+    def keep(self, seconds: float) -> "House":
+        self.clock.at(self.clock.monotonic() + seconds, self.stop.request)
+        settings = Store.model_construct(delete_memory_days=30, history_days=7)
+        this: Any = self
+        Housekeeping(this, this, settings, clock=self.clock, stop=self.stop, metrics=self.metrics).run()
+        return self
+
+    def parked(self, reason: str) -> float | None:
+        return self.metrics.registry.get_sample_value("isthmus_parked_keys", {"reason": reason})
+
+
+def test_what_is_old_is_forgotten_a_minute_after_the_start_and_every_hour() -> None:
+    house = House().keep(2.5 * HOUR)
+    assert [at for at, _, _ in house.prunings] == [60, 60 + HOUR, 60 + 2 * HOUR]
+    at, memory, history = house.prunings[0]
+    now = FakeClock().now_ms() + round(at * 1000)
+    assert (memory, history) == (now - 30 * DAY_MS, now - 7 * DAY_MS)
+
+
+def test_a_pruning_that_fails_is_logged_and_made_again_an_hour_later() -> None:
+    house = House()
+    house.failing = [TargetDown("no disk")]
+    with structlog.testing.capture_logs() as logs:
+        house.keep(1.5 * HOUR)
+    assert len(house.prunings) == 2
+    assert [line["event"] for line in logs] == ["pruning_failed", "pruned"]
+
+
+def test_a_parking_lot_that_is_away_keeps_its_last_numbers() -> None:
+    house = House()
+    house.reasons = [ParkedReason("contract", 2, 3)]
+
+    def hide() -> None:
+        house.hidden = True
+
+    house.clock.at(7, hide)
+    assert house.keep(12).parked("contract") == 2
+
+
+def test_what_is_parked_is_shown_by_reason_and_leaves_when_it_is_gone() -> None:
+    house = House()
+    house.reasons = [ParkedReason("contract", 2, 3)]
+    house.keep(1)
+    assert house.parked("contract") == 2
+    again = House()
+    again.reasons = [ParkedReason("contract", 2, 3)]
+    again.clock.at(7, again.reasons.clear)
+    again.keep(12)
+    assert again.parked("contract") is None
+
+
+# owners
+
+HOLDER = Holder("me", "elsewhere", "boot", 42, "4711", "2013-01-01T00:00:00.000Z")
+LEASE = Lease("source/flights", 7, HOLDER, 5, StreamIdentity("arn", "now"))
+
+
+def looking(*looks: Sequence[Lease], dead: bool | None = None) -> dict[str, Any]:
+    left = list(looks)
+    clock = FakeClock()
+    stop = FakeStop(clock)
+    found = owners(lambda: left.pop(0) if len(left) > 1 else left[0], stop, is_dead=lambda _: dead)
+    return {name: owner.life for name, owner in found.items()} | {"seconds": clock.monotonic()}
+
+
+def test_a_holder_whose_counter_moves_is_alive_and_no_look_follows() -> None:
+    seen = looking([LEASE], [LEASE], [replace(LEASE, beat=6)])
+    assert seen["source/flights"] is Life.ALIVE
+    assert seen["seconds"] < 1
+
+
+def test_a_holder_whose_counter_stands_still_is_silent() -> None:
+    seen = looking([LEASE])
+    assert seen == {"source/flights": Life.SILENT, "seconds": pytest.approx(2.5)}
+
+
+def test_a_holder_whose_process_is_gone_is_dead_and_nobody_waits() -> None:
+    assert looking([LEASE], dead=True) == {"source/flights": Life.DEAD, "seconds": 0}
+
+
+def test_what_was_given_back_has_no_owner() -> None:
+    assert looking([replace(LEASE, holder=None)]) == {"seconds": 0}
+
+
+# the tape
+
+
+@pytest.fixture
+def stream() -> MemoryStream:
+    made = MemoryStream(FakeClock(), shards=2, lanes=4)
+    made.put([Entry(lane, b"%d" % lane) for lane in range(4)])
+    return made
+
+
+def test_a_tape_reads_each_record_once_and_goes_on_where_it_was(stream: MemoryStream) -> None:
+    tape = Tape(stream)
+    assert tape.read() == 4
+    stream.put([Entry(0, b"later")])
+    stream.expire_iterators()
+    assert tape.read() == 1
+    assert tape.records[-1] == b"later"
+
+
+def test_a_throttled_tape_waits_and_an_outage_is_told(stream: MemoryStream) -> None:
+    stop = FakeStop(FakeClock())
+    tape = Tape(stream, pause=stop)
+    stream.throttle(3)
+    assert tape.read() == 4
+    assert len(stop.waits) == 3
+    stream.fail("fetch", lambda: TargetDown("away"))
+    with pytest.raises(TargetDown):
+        tape.read()
+    stream.throttle(1000)
+    with pytest.raises(Transient):
+        tape.read()
+
+
+# serving
+
+
+def test_an_address_that_cannot_be_had_is_refused() -> None:
+    with pytest.raises(Refused, match="Set another address"), serving(Metrics(), "192.0.2.1", 0, str):
+        raise AssertionError("nothing is served there")
+
+
+# references
+
+
+def reference(table: str, url: str | None, interval: float) -> Any:
+    return ReferenceTable.model_construct(
+        table=table, key=("CODE",), schema_name=None, reload_interval=interval, url=None if url is None else Url(url)
+    )
+
+
+class Url:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def get_secret_value(self) -> str:
+        return self.text
+
+
+@pytest.fixture
+def two_places(tmp_path: Path) -> tuple[str, str]:
+    places = []
+    for name in ("one 100%", "two"):
+        office = SqliteOffice(tmp_path, "CREATE TABLE T (CODE TEXT, NAME TEXT);")
+        office.run("INSERT INTO T VALUES ('X', ?)", (name,))
+        moved = tmp_path / f"{name}.db"
+        office.path.rename(moved)
+        places.append(f"sqlite:///{moved}")
+    return places[0], places[1]
+
+
+def test_reference_tables_lie_where_the_settings_say_and_are_reloaded_when_they_say(
+    two_places: tuple[str, str],
+) -> None:
+    one, two = two_places
+    tables = {"a": reference("T", None, 60), "b": reference("T", two, 60), "c": reference("T", one, 5)}
+    section: Any = SimpleNamespace(
+        references=tables,
+        query_timeout=1.0,
+        reference_url=lambda name: tables[name].url or SecretStr(one),
+    )
+    clock = FakeClock()
+    settings: Any = None
+    joined = open_references(Wiring(settings, clock=clock, chance=random.Random(1)), section)
+    assert isinstance(joined, JoinedReferences)
+    try:
+        joined.refresh_if_due()
+        names = {name: joined.table(name)["X"]["NAME"] for name in tables}
+        assert names == {"a": "one 100%", "b": "two", "c": "one 100%"}
+        before = {name: joined.table(name) for name in tables}
+        clock.move(6)
+        joined.refresh_if_due()
+        assert {name for name in tables if joined.table(name) is not before[name]} == {"c"}
+        with pytest.raises(Fatal, match="no reference table 'd'"):
+            joined.table("d")
+    finally:
+        joined.close()
