@@ -47,7 +47,7 @@ def tells_everything_that_is_away(shop: Shop) -> None:
     assert shop.command("setup").code == 1
 
 
-def test_the_offices_are_locked_midway(shop: Shop) -> None:
+def test_the_offices_are_locked_and_gone_midway(shop: Shop) -> None:
     producer, consumer = shop.start("produce"), shop.start("consume")
     shop.catches_up()
     with locked(shop.front):
@@ -55,11 +55,17 @@ def test_the_offices_are_locked_midway(shop: Shop) -> None:
         with locked(shop.back):
             producer.says("back_office_away")
         producer.says("back_office_back")
+        said_once_each_way(producer, "back_office")
+        hidden = shop.back.with_suffix(".hidden")
+        shop.back.rename(hidden)
+        producer.says("back_office_away", 2)
+        hidden.rename(shop.back)
+        producer.says("back_office_back", 2)
         shop.customer(8)
         # It waits for a lock for 5 s before it calls it an outage.
         until(lambda: consumer.events("front_office_away", "store_away"), "the front office is away")
     shop.catches_up()
-    said_once_each_way(producer, "back_office")
+    assert len(producer.events("back_office_away", "back_office_back")) == 4
     assert len(consumer.events("front_office_away", "front_office_back", "store_away", "store_back")) == 2
 
 

@@ -46,6 +46,8 @@ class Oracle:
     def accepted(self, entry: Entry, put: Put) -> None:
         """See a record that the stream has just taken."""
         events = events_of(entry.data)
+        named = ", ".join(event.short for event in events)
+        self._world.note("stream", f"{put.shard[-2:]} lane {entry.lane} {self._world.short(put.sequence)}: {named}")
         for event in events:
             if event.verb != "marker":
                 self._check_markers(event)

@@ -29,6 +29,11 @@ class Event(NamedTuple):
     def identity(self) -> tuple[str, str]:
         return (self.key, self.version)
 
+    @property
+    def short(self) -> str:
+        """Give it in two words, for a trace."""
+        return f"marker {self.epoch}" if self.verb == "marker" else f"{self.key}@{int(self.version)}"
+
     def __str__(self) -> str:
         return f"{self.source} {self.key} version {int(self.version or 0)} ({self.verb}, epoch {self.epoch})"
 

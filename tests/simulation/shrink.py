@@ -29,10 +29,12 @@ def shrink(verdict: Verdict) -> Verdict:
         best = found
         return True
 
-    _without(verdict.plan.faults, lambda faults: still_fails(replace(best.plan, faults=faults)))
-    _without(
-        verdict.plan.modifications, lambda modifications: still_fails(replace(best.plan, modifications=modifications))
-    )
+    size = len(verdict.plan.faults) + len(verdict.plan.modifications) + 1
+    # Again as long as it helps: what was needed beside something that is gone may not be needed alone.
+    while (left := len(best.plan.faults) + len(best.plan.modifications)) < size:
+        size = left
+        _without(best.plan.faults, lambda faults: still_fails(replace(best.plan, faults=faults)))
+        _without(best.plan.modifications, lambda rows: still_fails(replace(best.plan, modifications=rows)))
     return best
 
 

@@ -86,7 +86,6 @@ class WatchedStream(MemoryStream):
 
     def _append(self, entry: Entry) -> Put:
         put = super()._append(entry)
-        self._world.note("stream", f"{put.shard[-2:]} takes {self._world.short(put.sequence)} of lane {entry.lane}")
         self._world.oracle.accepted(entry, put)
         return put
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.change import MAX_LANES, Change, Kind, Verb, version_of
@@ -16,6 +16,7 @@ from tests.fakes.plain import plain
 from tests.fakes.wire import FLIGHT, FOREIGN, MARKER, change_of, changes, data
 
 
+@settings(deadline=None)
 @given(changes)
 def test_a_change_comes_back_as_it_went(change: Change) -> None:
     found = change_of(encode(change))
@@ -24,6 +25,7 @@ def test_a_change_comes_back_as_it_went(change: Change) -> None:
     assert encode(found) == encode(change)
 
 
+@settings(deadline=None)
 @given(st.lists(changes, max_size=5))
 def test_a_bundle_gives_its_changes_in_their_order(several: list[Change]) -> None:
     found = decode(bundle([encode(change) for change in several]))
@@ -31,6 +33,7 @@ def test_a_bundle_gives_its_changes_in_their_order(several: list[Change]) -> Non
     assert found == [change_of(encode(change)) for change in several]
 
 
+@settings(deadline=None)
 @given(changes, st.integers(0, 3))
 def test_the_layout_of_an_event_does_not_change_what_is_read(change: Change, indent: int) -> None:
     record = encode(change)
@@ -148,12 +151,14 @@ def test_the_deepest_data_that_is_written_is_read_in_a_bundle() -> None:
 # bombs
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_never_raise(record: bytes) -> None:
     for found in decode(record):
         assert isinstance(found, Change | Undecodable)
 
 
+@settings(deadline=None)
 @given(changes, st.data())
 def test_damaged_records_never_raise(change: Change, draw: st.DataObject) -> None:
     record = bytearray(bundle([encode(change)] * 2))
@@ -170,6 +175,7 @@ json_like = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(json_like | json_like.map(lambda part: FOREIGN | part if isinstance(part, dict) else part), max_size=2))
 def test_events_of_any_shape_never_raise(elements: list[Any]) -> None:
     assert len(decode(json_bytes(elements))) == len(elements)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.codec import Limits, NotJson, canonical, json_bytes, json_value
@@ -36,11 +36,13 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(values)
 def test_every_value_comes_back_equal_number_by_number(value: Any) -> None:
     assert plain(json_value(json_bytes(value))) == plain(value)
 
 
+@settings(deadline=None)
 @given(values)
 def test_what_was_read_is_written_as_the_same_bytes(value: Any) -> None:
     written = json_bytes(value)
@@ -48,6 +50,7 @@ def test_what_was_read_is_written_as_the_same_bytes(value: Any) -> None:
     assert json_bytes(json_value(written)) == written
 
 
+@settings(deadline=None)
 @given(values)
 def test_the_layout_of_a_document_does_not_change_what_is_read(value: Any) -> None:
     written = json_bytes(value)
@@ -55,6 +58,7 @@ def test_the_layout_of_a_document_does_not_change_what_is_read(value: Any) -> No
     assert repr(json_value(b" " + written + b"\n")) == repr(json_value(written))
 
 
+@settings(deadline=None)
 @given(values)
 def test_the_standard_library_reads_the_same(value: Any) -> None:
     assert plain(json.loads(json_bytes(value), parse_float=Decimal, parse_int=Decimal)) == plain(value)
@@ -278,6 +282,7 @@ def depth_of(value: Any) -> int:
 bracketed = st.text('[]{}"\\a', max_size=8)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         bracketed, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(bracketed, inner, max_size=3)
@@ -288,6 +293,7 @@ def test_depth_is_counted_without_parsing_whatever_the_strings_hold(value: Any, 
     assert nested_deeper(json_bytes(value), levels) is (depth_of(value) > levels)
 
 
+@settings(deadline=None)
 @given(st.binary() | bracketed.map(str.encode))
 def test_any_bytes_give_a_value_or_a_refusal(data: bytes) -> None:
     with contextlib.suppress(NotJson):

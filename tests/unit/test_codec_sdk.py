@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.change import Change, Verb, version_of
@@ -47,6 +47,7 @@ markers = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(changes | markers)
 def test_the_sdk_reads_what_is_written(change: Change) -> None:
     event = JSONFormat().read(None, encode(change))
@@ -68,6 +69,7 @@ def test_the_sdk_reads_what_is_written(change: Change) -> None:
         assert event.get_extension(name) == value
 
 
+@settings(deadline=None)
 @given(changes | markers)
 def test_what_the_sdk_writes_again_is_read_as_the_same_change(change: Change) -> None:
     written = JSONFormat().write(JSONFormat().read(None, encode(change)))
@@ -79,6 +81,7 @@ def test_what_the_sdk_writes_again_is_read_as_the_same_change(change: Change) ->
     assert found._replace(time=change.time) == change
 
 
+@settings(deadline=None)
 @given(st.lists(changes, min_size=1, max_size=3))
 def test_each_element_of_a_bundle_is_an_event_for_the_sdk(several: list[Change]) -> None:
     elements = json.loads(bundle([encode(change) for change in several]))
@@ -88,6 +91,7 @@ def test_each_element_of_a_bundle_is_an_event_for_the_sdk(several: list[Change])
     ]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1) | text | data)
 def test_an_event_made_by_the_sdk_alone_is_read(payload: Any) -> None:
     moment = datetime(2013, 1, 1, 10, 15, tzinfo=UTC)

@@ -1,13 +1,15 @@
 """The small parts of the console, without servers and on virtual time."""
 
-import random
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from isthmus.addresses import sqlite_file
 from isthmus.attempts import Attempts
@@ -35,10 +37,9 @@ from isthmus.errors import (
 from isthmus.metrics import Metrics
 from isthmus.producer.sink import Entry
 from isthmus.producer.sources.references import JoinedReferences
-from isthmus.settings import ReferenceTable, Source, Store
+from isthmus.settings import Store, load
 from isthmus.stream import StreamIdentity
 from tests.fakes.clock import FakeClock, FakeStop
-from tests.fakes.sqlite_office import SqliteOffice
 from tests.fakes.stream import MemoryStream
 
 HOUR, DAY_MS = 3600.0, 24 * 3600 * 1000
@@ -136,7 +137,7 @@ class House:
 
     def keep(self, seconds: float) -> "House":
         self.clock.at(self.clock.monotonic() + seconds, self.stop.request)
-        settings = Store.model_construct(delete_memory_days=30, history_days=7)
+        settings = Store.model_construct(url=SecretStr("x"), delete_memory_days=30, history_days=7)
         this: Any = self
         Housekeeping(this, this, settings, clock=self.clock, stop=self.stop, metrics=self.metrics).run()
         return self
@@ -261,51 +262,56 @@ def test_an_address_that_cannot_be_had_is_refused() -> None:
 
 # references
 
+SETTINGS = """
+application = "shop"
+[stream]
+name = "shop"
+[sources.shop]
+pipeline = "pipelines:shop"
+url = "sqlite:///one 100%.db"
+table = "T"
+key = "CODE"
+cursor = "SEQ"
+order = "commit"
+[sources.shop.references.a]
+table = "T"
+key = "CODE"
+reload_interval = 60
+[sources.shop.references.b]
+table = "T"
+key = "CODE"
+reload_interval = 60
+url = "sqlite:///two.db"
+[sources.shop.references.c]
+table = "T"
+key = "CODE"
+reload_interval = 5
+[entities.thing]
+table = "thing"
+[store]
+url = "sqlite:///front-office.db"
+"""
 
-def reference(table: str, url: str | None, interval: float) -> Any:
-    return ReferenceTable.model_construct(
-        table=table, key=("CODE",), schema_name=None, reload_interval=interval, url=None if url is None else Url(url)
-    )
 
-
-class Url:
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def get_secret_value(self) -> str:
-        return self.text
-
-
-@pytest.fixture
-def two_places(tmp_path: Path) -> tuple[str, str]:
-    places = []
+def test_reference_tables_lie_where_the_settings_say_and_are_reloaded_when_they_say(tmp_path: Path) -> None:
+    folder = tmp_path / "what? 50 %20"
+    folder.mkdir()
     for name in ("one 100%", "two"):
-        office = SqliteOffice(tmp_path, "CREATE TABLE T (CODE TEXT, NAME TEXT);")
-        office.run("INSERT INTO T VALUES ('X', ?)", (name,))
-        moved = tmp_path / f"{name}.db"
-        office.path.rename(moved)
-        places.append(f"sqlite:///{moved}")
-    return places[0], places[1]
-
-
-def test_reference_tables_lie_where_the_settings_say_and_are_reloaded_when_they_say(
-    two_places: tuple[str, str],
-) -> None:
-    one, two = two_places
-    tables = {"a": reference("T", None, 60), "b": reference("T", two, 60), "c": reference("T", one, 5)}
-    section: Any = SimpleNamespace(
-        references=tables,
-        query_timeout=1.0,
-        reference_url=lambda name: tables[name].url or SecretStr(one),
-    )
-    clock = FakeClock()
-    settings: Any = None
-    joined = open_references(Wiring(settings, clock=clock, chance=random.Random(1)), section)
+        with closing(sqlite3.connect(folder / f"{name}.db")) as connection, connection:
+            connection.execute("CREATE TABLE T (CODE TEXT, NAME TEXT)")
+            connection.execute("INSERT INTO T VALUES ('X', ?)", (name,))
+    (folder / "isthmus.toml").write_text(SETTINGS)
+    settings, clock = load(folder / "isthmus.toml"), FakeClock()
+    joined = open_references(Wiring(settings, clock=clock), settings.sources["shop"])
     assert isinstance(joined, JoinedReferences)
+    tables = "abc"
     try:
         joined.refresh_if_due()
-        names = {name: joined.table(name)["X"]["NAME"] for name in tables}
-        assert names == {"a": "one 100%", "b": "two", "c": "one 100%"}
+        assert {name: joined.table(name)["X"]["NAME"] for name in tables} == {
+            "a": "one 100%",
+            "b": "two",
+            "c": "one 100%",
+        }
         before = {name: joined.table(name) for name in tables}
         clock.move(6)
         joined.refresh_if_due()

@@ -122,6 +122,45 @@ def test_only_one_page_is_in_memory() -> None:
     assert alive == [0, 0, 0]
 
 
+@pytest.mark.parametrize("record_bytes, most", [(10, 50), (1_000, 10), (50_000, 1)])
+def test_a_page_weighs_what_it_should_whatever_a_record_weighs(record_bytes: int, most: int) -> None:
+    desk = Desk(settings=LocalSettings(max_records=50, page_bytes=10_000))
+    desk.put(300)
+    desk.stream.split(desk.shard)
+    asked: list[int] = []
+    fetch = desk.feed.fetch
+
+    def heavy(iterator: str, limit: int) -> Fetched:
+        asked.append(limit)
+        found: Fetched = fetch(iterator, limit)
+        records = [record._replace(data=record.data.ljust(record_bytes)) for record in found.records]
+        return Fetched(records, found.iterator, found.behind_ms)
+
+    desk.feed.fetch = heavy
+    desk.run()
+
+    assert set(asked[1:]) == {most}
+
+
+def test_pages_grow_to_at_most_twice_the_one_before() -> None:
+    desk = Desk(settings=LocalSettings())
+    for begun in range(0, 1500, 500):
+        desk.put(500, begun)
+    desk.stream.split(desk.shard)
+    asked: list[int] = []
+    fetch = desk.feed.fetch
+
+    def counting(iterator: str, limit: int) -> Fetched:
+        asked.append(limit)
+        found: Fetched = fetch(iterator, limit)
+        return found
+
+    desk.feed.fetch = counting
+    desk.run()
+
+    assert asked[:4] == [100, 200, 400, 800]
+
+
 # the pace
 
 

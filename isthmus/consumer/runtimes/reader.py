@@ -42,6 +42,9 @@ class Failed:
 
 ReaderEnd = Ended | StoppedSoftly | Failed
 
+_FIRST_PAGE = 100
+"""Records of the first page, whose weight nobody knows yet."""
+
 
 class ShardReader:
     """Reads one shard. `run` is called once, by one task.
@@ -96,6 +99,7 @@ class ShardReader:
         self._handed = begin.sequence if begin else None
         self._iterator: str | None = None
         self._next_read = clock.monotonic()
+        self._limit = min(_FIRST_PAGE, settings.max_records)
 
     def run(self) -> ReaderEnd:
         """Read until the shard's end, a stop or an error that no repeat mends."""
@@ -157,10 +161,19 @@ class ShardReader:
         self._next_read = begun + 1 / self._settings.reads_per_second
         if self._iterator is None:
             self._iterator = self._feed.iterator(self._shard, self._handed)
-        fetched = self._feed.fetch(self._iterator, self._settings.max_records)
-        if fetched.behind_ms == 0 and len(fetched.records) < self._settings.max_records:
+        asked = self._limit
+        fetched = self._feed.fetch(self._iterator, asked)
+        if fetched.behind_ms == 0 and len(fetched.records) < asked:
             self._next_read = max(self._next_read, begun + self._settings.poll_interval)
+        self._weigh(fetched.records)
         return fetched
+
+    def _weigh(self, records: list[Record]) -> None:
+        """Ask for as many records next time as make a page of the right weight, at most twice as many as now."""
+        if records:
+            average = sum(len(record.data) for record in records) / len(records)
+            fitting = int(self._settings.page_bytes / max(average, 1.0))
+            self._limit = max(1, min(fitting, 2 * self._limit, self._settings.max_records))
 
     def _decide(self, records: list[Record]) -> None:
         if self._lost():

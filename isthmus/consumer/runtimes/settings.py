@@ -15,6 +15,10 @@ class LocalSettings:
     """Per shard (Kinesis, "Quotas and limits", GetRecords). An emulator allows more."""
     max_records: int = 1000
     """Records of one read. One page of each shard is the most that is in memory."""
+    page_bytes: int = 1_000_000
+    """What a page should weigh: fewer records are asked for when they are large. Five such pages a second are twice
+    what a shard gives (2 MiB/s: Kinesis, "Quotas and limits"), and with decoding a page costs several times its
+    weight."""
     checkpoint_interval: float = 1.0
     """At most one checkpoint of a shard in this time. What a crash repeats is what lies after the last one."""
     shard_sync_interval: float = 10.0

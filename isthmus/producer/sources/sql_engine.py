@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from isthmus.addresses import sqlite_file
 from isthmus.errors import Fatal, IsthmusError, Refused, TargetDown, Transient
@@ -64,7 +64,8 @@ def _sqlite_engine(file: str, timeout: float) -> Engine:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=1)
+    # Opened for each read: a connection that stays open goes on reading a file that was moved away or replaced.
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
 def _statement_timeout(seconds: float) -> Any:

@@ -1,0 +1,205 @@
+"""The replacements that make a bug: each stands for a line that somebody could have written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from isthmus.change import Outcome, Verb
+from isthmus.checkpoint.progress import Progress
+from isthmus.consumer import applier, deciding
+from isthmus.consumer.runtimes import shards
+from isthmus.consumer.stores.port import Log
+from isthmus.errors import OwnershipLost, Transient
+from isthmus.producer import lanes
+from isthmus.producer.pacing import NEVER
+from isthmus.producer.sink import Put
+
+
+class HastyProgress(Progress[str]):
+    """Holds everything for finished as soon as it is begun."""
+
+    def begin(self, mark: str, parts: int = 1) -> int:
+        return super().begin(mark, 0 * parts)
+
+    def finish(self, ticket: int) -> None:
+        """Do nothing: it is finished."""
+
+
+def mark_and_go_on(self: Any) -> bool:
+    for lane in range(self._publisher.lanes):
+        self._publisher.offer(lane, self._marker(lane, ""), self._progress.begin(self._after))
+    return True
+
+
+def answered_resending_last(original: Callable[..., list[int]]) -> Callable[..., list[int]]:
+    def answered(self: Any, request: Any, puts: Sequence[Put], now: float) -> list[int]:
+        sent = self._sent[request.number]
+        tickets = original(self, request, puts, now)
+        for lane, put in zip(sent, puts, strict=True):
+            if put.error and lane.queue:
+                failed, lane.bundle, lane.retry_at = lane.bundle, None, NEVER
+                events = [orjson.dumps(event) for event in orjson.loads(failed.data)]
+                lane.queue.extend(zip(events, failed.tickets, strict=True))
+                self._queued_events += len(events)
+        return tickets
+
+    return answered
+
+
+def next_request_of_many(original: Callable[..., Any]) -> Callable[..., Any]:
+    def next_request(self: Any, now: float, most_entries: int = 500) -> Any:
+        request = original(self, now, most_entries)
+        if request is not None:
+            flying = []
+            for lane in self._sent[request.number]:
+                alone = lanes._Lane(lane.lane)
+                alone.bundle, lane.bundle = lane.bundle, None
+                flying.append(alone)
+                if lane.queue:
+                    self._line.append(lane)
+            self._sent[request.number] = flying
+        return request
+
+    return next_request
+
+
+def answered_believing(original: Callable[..., list[int]]) -> Callable[..., list[int]]:
+    def answered(self: Any, request: Any, puts: Sequence[Put], now: float) -> list[int]:
+        return original(self, request, [put._replace(error="") for put in puts], now)
+
+    return answered
+
+
+def settle_believing(self: Any, sent: Any) -> list[int]:
+    try:
+        puts = sent.handle.result()
+    except Transient:
+        puts = [Put("shard") for _ in sent.request.entries]
+    tickets: list[int] = self._answered(sent.request, puts)
+    return tickets
+
+
+def advance_of_anybody(self: Any, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
+    del epoch, step
+    self._memory.leases[name] = replace(self._memory.leases[name], watermark=watermark)
+
+
+def attempt_believing_the_first_look(original: Callable[..., Any]) -> Callable[..., Any]:
+    def attempt(self: Any) -> Any:
+        seen = self.leases.read(self.name)
+        lease = original(self)
+        return replace(lease, watermark=seen.watermark) if lease is not None and seen is not None else lease
+
+    return attempt
+
+
+def taken_with_what_was_seen(_standing: Any) -> Callable[..., Any]:
+    def taken(lease: Any, standing: Any, *, replaced: bool, now: str) -> Any:
+        del standing, replaced, now
+        return lease
+
+    return taken
+
+
+def process_claiming_all(original: Callable[..., None]) -> Callable[..., None]:
+    def process(self: Any, records: Any) -> None:
+        try:
+            original(self, records)
+        finally:
+            self._position = records[-1].sequence
+
+    return process
+
+
+def apply_in_two(self: Any, batch: Any) -> Any:
+    with self._session.unit() as part:
+        log = Log(0, keeps_history=False)
+        decided = applier._Batch(part, part.load([item.change for item in batch]), self._entities, log)
+        outcomes = decided.run(batch)
+    with self._session.unit() as part:
+        part.save(log)
+    return outcomes
+
+
+def free_all(original: Callable[..., None]) -> Callable[..., None]:
+    def free(self: Any, newer: Any) -> None:
+        original(self, newer)
+        self._log.freed[newer.key] = "9" * 38
+
+    return free
+
+
+def decide_overtaking(original: Callable[..., Any]) -> Callable[..., Any]:
+    def decide(*arguments: Any) -> Any:
+        decision = original(*arguments)
+        return deciding.TRY if decision == deciding._BEHIND else decision
+
+    return decide
+
+
+def park_nothing(self: Any, index: int, _delivered: Any, _refusal: Any) -> None:
+    self._outcomes[index] = Outcome.PARKED
+
+
+def applied_without_tombstone(original: Callable[..., None]) -> Callable[..., None]:
+    def applied(self: Any, tried: Any) -> None:
+        original(self, tried)
+        if tried.delivered.change.verb is Verb.DELETE:
+            guard = self._log.guards[tried.delivered.change.key]
+            self._log.guards[tried.delivered.change.key] = guard._replace(version="0" * 38, txn="")
+
+    return applied
+
+
+def ready_at_once(self: Any) -> list[str]:
+    early = {shards.ShardState.READY, shards.ShardState.WAITING}
+    return [name for name, state in self._states.items() if state in early]
+
+
+def run_keeping_position(self: Any, records: Any) -> None:
+    if self._lost():
+        raise OwnershipLost("lost")
+    # Read, therefore done: the failure is forgotten with the page.
+    self._handed = self._processor._position = records[-1].sequence
+    self._processor.process(records[:1])
+    self._processor._position = records[-1].sequence
+
+
+@contextmanager
+def no_savepoint(_self: Any) -> Iterator[None]:
+    yield
+
+
+def save_without_fences(original: Callable[..., None]) -> Callable[..., None]:
+    def save(self: Any, log: Log) -> None:
+        log.fences = {}
+        original(self, log)
+
+    return save
+
+
+def take_whatever_stands(original: Callable[..., None]) -> Callable[..., None]:
+    def take(self: Any, lease: Any, _seen: Any, **options: bool) -> None:
+        original(self, lease, self._memory.leases.get(lease.name), **options)
+
+    return take
+
+
+def read_past_the_page(original: Callable[..., None]) -> Callable[..., None]:
+    def read(self: Any, now: float) -> None:
+        original(self, now)
+        if self._rows:
+            self._after = str(int(self._after) + 1)
+
+    return read
+
+
+def groups_without_the_last(original: Callable[..., Any]) -> Callable[..., Any]:
+    def groups(self: Any, records: Any) -> Iterator[Any]:
+        for group in original(self, records):
+            yield group._replace(changes=group.changes[:-1]) if len(group.changes) > 3 else group
+
+    return groups
