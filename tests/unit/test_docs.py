@@ -23,7 +23,7 @@ from isthmus.settings import Settings
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
-WATCHERS = {"Attempts", "Away", "patiently"}
+WATCHERS = {"Attempts", "Away", "watch"}
 NAMED_ELSEWHERE = {"attempts.py": (), "wiring.py": (), "service.py": Watches._fields}
 """Files that watch something under a name which no literal tells, and those names."""
 
