@@ -18,6 +18,7 @@ from isthmus.errors import Fatal, IsthmusError, Poison, Refused, TargetDown, Tra
 from isthmus.metrics import Metrics
 from isthmus.pipeline import Row, Transaction
 from tests.contract.store_contract import StoreContract, world
+from tests.contract.store_life_contract import StoreLifeContract
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.sqlite_office import TABLES, SqliteOffice
 from tests.fakes.store_world import BATCH, World, delete, delivered, event, upsert
@@ -32,7 +33,7 @@ def office(tmp_path: Path) -> SqliteOffice:
     return SqliteOffice(tmp_path)
 
 
-class TestStore(StoreContract):
+class TestStore(StoreContract, StoreLifeContract):
     pass
 
 

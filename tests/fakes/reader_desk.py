@@ -17,6 +17,10 @@ from tests.fakes.stream import MemoryStream
 _MOST_SECONDS = 10_000
 
 
+def numbers(start: int, end: int) -> list[str]:
+    return [str(number) for number in range(start, end)]
+
+
 class Half:
     """Chance that always gives one half: a back-off waits half of its bound."""
 

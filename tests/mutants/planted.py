@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-LANES = "tests/unit/test_lanes.py"
+LANES = ("tests/unit/test_lanes.py", "tests/unit/test_lanes_property.py")
 PUBLISHER = "tests/unit/test_publisher.py"
-SERVICE = "tests/unit/test_producer_service.py"
+SERVICE = ("tests/unit/test_producer_service.py", "tests/unit/test_producer_service_outages.py")
 DECIDING = "tests/unit/test_deciding.py"
 PROCESSOR = "tests/unit/test_processor.py"
 STORE = "tests/contract/test_store_sqlite.py"
@@ -12,7 +12,7 @@ OWNERSHIP = "tests/unit/test_ownership.py"
 CHECKPOINTS = "tests/contract/test_checkpoint_memory.py"
 PROGRESS = "tests/unit/test_progress.py"
 RUNTIME = "tests/unit/test_local_runtime.py"
-READER = "tests/unit/test_local_runtime_reader.py"
+READER = ("tests/unit/test_local_runtime_reader.py", "tests/unit/test_local_runtime_reader_troubles.py")
 SHARDS = "tests/unit/test_shard_states.py"
 
 
@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "isthmus/producer/service.py",
         "        done = self._progress.done()\n",
         "        done = self._after\n",
-        (SERVICE,),
+        SERVICE,
     ),
     Mutant(
         "the guard dropped",
@@ -50,14 +50,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "                lane.queue.extend((lane.bundle.data[1:-1], t) for t in lane.bundle.tickets[:1])\n"
         "                lane.bundle = None\n"
         "                self._line.append(lane)\n",
-        (LANES,),
+        LANES,
     ),
     Mutant(
         "two bundles of a lane in flight",
         "isthmus/producer/lanes.py",
         "        if not place.queue and place.bundle is None:\n",
         "        if not place.queue:\n",
-        (LANES,),
+        LANES,
     ),
     Mutant(
         "checkpoint at the newest instead of the contiguous",
@@ -111,9 +111,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the marker not awaited",
         "isthmus/producer/service.py",
-        "        while not self._publisher.idle():\n            if self._stop.requested():\n                return False\n",
+        "        while not self._publisher.idle():\n"
+        "            if self._stop.requested():\n                return False\n",
         "        while False:\n            if self._stop.requested():\n                return False\n",
-        (SERVICE,),
+        SERVICE,
     ),
     Mutant(
         ">= for >: the same version applied twice",
@@ -218,7 +219,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "isthmus/consumer/runtimes/reader.py",
         "        self._handed = records[-1].sequence\n",
         "        self._handed = records[0].sequence\n",
-        (READER, RUNTIME),
+        (*READER, RUNTIME),
     ),
     Mutant(
         "epoch not in the watermark's condition",
@@ -270,6 +271,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "isthmus/producer/service.py",
         "        if self._lost():\n",
         "        if False:\n",
-        (SERVICE,),
+        SERVICE,
     ),
 )

@@ -1,6 +1,6 @@
 """The port of a front-office store: where deciding and writing are one transaction.
 
-Every adapter passes `tests/contract/store_contract.py`.
+Every adapter passes `tests/contract/store_contract.py` and `store_life_contract.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

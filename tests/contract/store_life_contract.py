@@ -1,0 +1,228 @@
+"""What every front-office store does when sessions meet, crash, prune and read, driven by the real applier.
+
+Used beside `StoreContract` (tests/contract/store_contract.py), with the same fixtures.
+"""
+
+import itertools
+import threading
+from contextlib import closing, suppress
+
+import pytest
+
+from isthmus.change import Outcome, version_of
+from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.port import Pruned, Session, Unit
+from isthmus.errors import Poison, TargetDown, Transient
+from tests.fakes.clock import FakeStop
+from tests.fakes.store_world import (
+    APPLIED,
+    BATCH,
+    DUPLICATE,
+    PARKED,
+    FrontOffice,
+    World,
+    delete,
+    delivered,
+    event,
+    marker,
+    untranslated,
+    upsert,
+)
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class StoreLifeContract:
+    """Sessions, crashes, pruning, reading and setting up."""
+
+    # two at once
+
+    def test_two_sessions_on_one_key_give_one_effect(self, world: World) -> None:
+        second = world.store.session()
+        changes = [upsert(n) for n in range(1, 31)]
+        both = threading.Barrier(2)
+        outcomes: list[list[Outcome | None]] = [[], []]
+
+        def run(place: int, session: Session) -> None:
+            applier = world.applier_of(session)
+            both.wait()
+            for change in changes:
+                while True:
+                    try:
+                        outcomes[place] += applier.apply([delivered(change)])
+                        break
+                    except Transient:
+                        continue
+
+        threads = [threading.Thread(target=run, args=pair) for pair in enumerate((world.session, second))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        second.close()
+        assert sum(found.count(APPLIED) for found in outcomes) == len(world.effects())
+        assert set(world.effects().values()) == {1}
+        assert world.office.rows("thing")[0]["size"] == 30
+
+    # crashes
+
+    def test_a_crash_at_any_statement_leaves_nothing_behind(self, office: FrontOffice) -> None:
+        for at in itertools.count():
+            world = World(office.fresh())
+            with closing(world):
+                world.apply(untranslated(1, "old"), upsert(1, "c"))
+                before = world.state()
+                happened = world.office.break_at(world.session, at, Crash())
+                with suppress(Crash):
+                    world.apply(*BATCH)
+                if not happened():
+                    break
+                assert world.state() == before
+        assert at > len(BATCH)
+
+    def test_an_outage_at_any_statement_is_mended_by_the_next_attempt(self, office: FrontOffice) -> None:
+        clean = World(office.fresh())
+        with closing(clean):
+            clean.apply(*BATCH)
+            expected = clean.state()
+        for at in itertools.count():
+            world = World(office.fresh())
+            with closing(world):
+                happened = world.office.break_at(world.session, at, world.office.outage())
+                outcomes = None
+                with suppress(Transient):
+                    outcomes = world.apply(*BATCH)
+                if not happened():
+                    break
+                assert outcomes is None
+                assert not any(world.state().values())
+                world.apply(*BATCH)
+                assert world.state() == expected
+        assert at > len(BATCH)
+
+    def test_a_handler_that_swallows_an_outage_neither_commits_nor_parks(self, office: FrontOffice) -> None:
+        for then in (None, ValueError(), Poison("no-gate")):
+            world = World(office.fresh())
+            with closing(world):
+                world.told.swallows = then or True
+                happened = world.office.break_at(world.session, 0, world.office.outage(), only="INTO effect")
+                with pytest.raises(TargetDown):
+                    world.apply(upsert(1))
+                assert happened()
+                assert not any(world.state().values())
+                world.told.swallows = False
+                assert world.apply(upsert(1)) == [APPLIED]
+
+    def test_an_outage_passes_a_savepoint_whatever_was_made_of_it(self, world: World) -> None:
+        happened = world.office.break_at(world.session, 0, world.office.outage(), only="INTO effect")
+
+        def swallow(unit: Unit, then: Exception | None) -> None:
+            with unit.savepoint():
+                with suppress(TargetDown):
+                    world.told(unit.transaction, upsert(1), None)
+                if then is not None:
+                    raise then
+
+        def swallow_twice() -> None:
+            with world.session.unit() as unit:
+                for then in (None, ValueError()):
+                    with pytest.raises(TargetDown):
+                        swallow(unit, then)
+
+        with pytest.raises(TargetDown):
+            swallow_twice()
+        assert happened()
+
+    def test_a_commit_whose_answer_is_lost_is_found_by_the_next_attempt(self, world: World) -> None:
+        changes = (upsert(1), event(1, "e"), untranslated(1, "p"), upsert(2, "q", size=-1), marker(1))
+        happened = world.office.break_at(world.session, 0, world.office.outage(), only="COMMIT", after=True)
+        with pytest.raises(TargetDown):
+            world.apply(*changes)
+        assert happened()
+        before = world.state()
+        assert world.apply(*changes) == [DUPLICATE, DUPLICATE, PARKED, PARKED, None]
+        assert world.state() == before
+        assert set(world.effects().values()) == {1}
+
+    # pruning
+
+    def test_only_what_is_older_than_the_moment_is_forgotten_and_no_living_guard(self, world: World) -> None:
+        old = (upsert(1, "a"), delete(2, "b"), event(1, "e"), untranslated(1, "p"), marker(2))
+        world.apply(*old)
+        between = world.clock.now_ms() + 1
+        world.apply(*[upsert(1, "c", epoch=2), delete(2, "d")._replace(epoch=2), event(2, "e", epoch=2)])
+        pruned = world.store.prune(memory_before_ms=between, history_before_ms=between, stop=FakeStop(world.clock))
+        assert pruned == Pruned(guards=1, ledger=1, settled=0, history=3)
+        assert [row["key"] for row in world.office.own("guard")] == ["a", "c", "d"]
+        assert [row["txn"] for row in world.office.own("ledger")] == ["e-2"]
+        assert world.history_of() == {"c-1": "applied", "d-2": "applied", "e-2": "applied"}
+        assert len(world.office.own("parked")) == len(world.office.own("outbox")) == len(world.office.own("fence")) == 1
+
+    def test_memory_and_history_are_forgotten_each_at_its_own_moment(self, world: World) -> None:
+        world.apply(delete(1))
+        after = world.clock.now_ms() + 1
+        stop = FakeStop(world.clock)
+        assert world.store.prune(memory_before_ms=0, history_before_ms=after, stop=stop) == Pruned(0, 0, 0, 1)
+        assert world.store.prune(memory_before_ms=after, history_before_ms=0, stop=stop) == Pruned(1, 0, 0, 0)
+
+    def test_settled_ids_are_forgotten_with_the_memory(self, world: World) -> None:
+        world.office.settle("k-1")
+        assert world.store.prune(memory_before_ms=1, history_before_ms=1, stop=FakeStop(world.clock)).settled == 1
+        assert world.apply(upsert(1)) == [APPLIED]
+
+    @pytest.mark.parametrize("portion", [1, 3, 7, 100])
+    def test_pruning_in_any_portions_forgets_all(self, world: World, portion: int) -> None:
+        world.apply(*[delete(1, f"k{number}") for number in range(7)], *[event(n, "e") for n in range(7)])
+        after = world.clock.now_ms() + 1
+        stop = FakeStop(world.clock)
+        pruned = world.store.prune(memory_before_ms=after, history_before_ms=after, stop=stop, portion=portion)
+        assert pruned == Pruned(7, 7, 0, 14)
+
+    def test_pruning_ends_at_once_when_a_stop_is_requested(self, world: World) -> None:
+        world.apply(delete(1))
+        stop = FakeStop(world.clock)
+        stop.request()
+        after = world.clock.now_ms() + 1
+        assert world.store.prune(memory_before_ms=after, history_before_ms=after, stop=stop) == Pruned(0, 0, 0, 0)
+
+    # reading
+
+    def test_the_reader_explains_what_became_of_a_key_while_a_unit_is_open(self, world: World) -> None:
+        world.apply(upsert(1), untranslated(2), event(1, "e"), event(2, "e", note="wrong"), event(3, "e"))
+        reader = world.office.reader()
+        with world.session.unit() as unit:
+            unit.load([upsert(1)])
+            by_key, by_txn, by_parked = reader.trace("k"), reader.trace("k-1"), reader.trace("k-2")
+            assert by_key == by_txn == by_parked
+            assert by_key is not None
+            assert by_key.guard == Guard(version_of(0, 1), "k-1", "hash-1", deleted=False)
+            assert [(row.txn, row.outcome) for row in by_key.history] == [("k-1", "applied")]
+            (parked,) = by_key.parked
+            assert (parked.reason, parked.message, parked.stage) == ("no-airport", "BQN is unknown", "translate")
+            assert parked.first_at_ms == world.clock.now_ms()
+            took_effect = reader.trace("e-1")
+            assert took_effect is not None
+            assert (took_effect.key, took_effect.took_effect_ms) == ("e", world.clock.now_ms())
+            assert [row.reason for row in took_effect.parked] == ["contract", "behind"]
+            assert reader.trace("nobody") is None
+
+    def test_the_reader_counts_what_is_parked_by_reason(self, world: World) -> None:
+        world.apply(untranslated(1, "a"), untranslated(2, "a"), untranslated(1, "b"), upsert(1, "c", note="wrong"))
+        world.apply(upsert(1, "d"), delete(2, "d"), event(1, "e"))
+        reader = world.office.reader()
+        assert reader.parked_by_reason() == [("no-airport", 2, 3), ("contract", 1, 1)]
+        counts = {"guards": 1, "deleted": 1, "ledger": 1, "settled": 0, "outbox": 4, "parked_keys": 3}
+        assert reader.counts() == {**counts, "parked_changes": 4, "history_applied": 3}
+
+    # setting up
+
+    def test_prepare_may_be_repeated_and_keeps_what_is_there(self, world: World) -> None:
+        world.apply(upsert(1))
+        before = world.state()
+        assert world.store.prepare(dry_run=True) == world.store.prepare()
+        assert world.state() == before
+
+    def test_check_accepts_tables_that_fit(self, world: World) -> None:
+        world.store.check(world.entities)
