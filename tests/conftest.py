@@ -1,10 +1,24 @@
 """Fixtures of every kind of test."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.fakes.emulator import Emulator
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a test, or a command that it ran in this process, set up for the log."""
+    before = structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
