@@ -216,7 +216,12 @@ class Producer:
         return min(longest, max(0.0, next_work - self._clock.monotonic()))
 
     def _read(self, now: float) -> None:
-        """Read one page."""
+        """Read one page, or find out when one may be read."""
+        wait = self._source.ready_in()
+        if wait > 0:
+            # The source would sleep until then, and nobody would look at acknowledgements and ownership meanwhile.
+            self._read_at = now + wait
+            return
         try:
             self._translator.refresh()
             page = self._source.read(self._after, self._settings.page_size)

@@ -177,6 +177,11 @@ class SourceContract:
         assert same.sourcekey == first
         assert other.sourcekey != first
 
+    def test_without_a_query_budget_it_may_be_read_at_once(self, office: BackOffice) -> None:
+        source = office.source()
+        source.read(None, 1)
+        assert source.ready_in() == 0.0
+
     def test_closing_twice_is_harmless(self, office: BackOffice) -> None:
         source = office.source()
         source.read(None, 1)

@@ -149,3 +149,9 @@ def test_an_unknown_table_and_one_used_before_it_was_loaded_are_fatal(tables: Sq
 def test_a_table_without_key_columns_is_refused(clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="carriers"):
         SqlReferences("sqlite:////x", {"carriers": ReferenceTable("CARRIER", ())}, clock=clock)
+
+
+def test_text_that_is_not_utf_8_spoils_no_reference_table(tables: SqlReferences, file: Path) -> None:
+    change(file, "UPDATE CARRIER SET NAME = CAST(x'ff' AS TEXT) WHERE CODE = 'UA'")
+    tables.refresh_if_due()
+    assert tables.table("carriers")["UA"]["NAME"] == "\udcff"

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
 from isthmus.clock import SystemClock
-from isthmus.errors import Fatal, Missing, Refused, TargetDown, Transient
+from isthmus.errors import UNKNOWN, Fatal, Missing, Refused, TargetDown, Transient
 from isthmus.lifecycle import Stop, Stopped, ThreadStop
+from isthmus.producer.sources import sql_engine
 from isthmus.producer.sources.port import Source
 from isthmus.producer.sources.sql import SqlSource, SqlTable
 from isthmus.producer.sources.sql_engine import meaning, read_only_engine
@@ -185,8 +186,9 @@ def test_a_column_that_vanishes_is_named_once_the_table_was_looked_at_again(offi
     source = office.open(SqlTable("stock", "seq", ("item",), columns=("amount",)))
     source.read(None, 1)
     office.connection.execute("ALTER TABLE stock DROP COLUMN amount")
-    with pytest.raises(TargetDown):
+    with pytest.raises(Transient) as caught:
         source.read(None, 1)
+    assert caught.value.cause == "changed"
     with pytest.raises(Missing, match="amount"):
         source.read(None, 1)
 
@@ -242,7 +244,7 @@ def test_a_cursor_of_more_than_thirty_digits_is_fatal_and_a_whole_decimal_is_a_n
 def test_a_watermark_of_other_key_columns_is_refused_with_the_way_out(office: SqliteOffice) -> None:
     office.put("a", 1)
     (row,) = office.source().read(None, 1).rows
-    with pytest.raises(Refused, match="resync"):
+    with pytest.raises(Refused, match="Reading a source again"):
         office.open(SqlTable("stock", "seq", ("item",))).read(row.watermark, 1)
 
 
@@ -253,10 +255,21 @@ def test_the_query_budget_is_waited_for_and_a_stop_ends_the_wait(office: SqliteO
     source = office.open(stop=stop, clock=clock, queries_per_minute=6)
     for _ in range(10):
         source.read(None, 5)
-    assert clock.monotonic() == pytest.approx(50.0), "five at once, then one every ten seconds"
+    assert clock.monotonic() == pytest.approx(60.0), "columns and four pages at once, then one every ten seconds"
+    assert source.ready_in() == pytest.approx(10.0)
     stop.request()
     with pytest.raises(Stopped):
         source.read(None, 5)
+
+
+def test_every_statement_of_a_read_is_paid_for_and_no_read_waits_in_its_middle(office: SqliteOffice) -> None:
+    clock = FakeClock()
+    stop = FakeStop(clock)
+    source = office.open(stop=stop, clock=clock, queries_per_minute=6)
+    for wait in (0.0, 10.0, 20.0):
+        source.read(None, 5)
+        assert source.ready_in() == pytest.approx(wait), "an empty page and its bound are two statements"
+    assert stop.waits == pytest.approx([10.0])
 
 
 def test_without_a_budget_nothing_waits(office: SqliteOffice) -> None:
@@ -264,7 +277,73 @@ def test_without_a_budget_nothing_waits(office: SqliteOffice) -> None:
     source = office.open(stop=stop)
     for _ in range(10):
         source.read(None, 5)
-    assert stop.waits == []
+    assert (stop.waits, source.ready_in()) == ([], 0.0)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+def test_text_that_is_not_utf_8_keeps_no_row_from_being_read_also_not_in_a_key(
+    office: SqliteOffice, limit: int
+) -> None:
+    office.connection.execute("CREATE TABLE odd (k, note TEXT, seq INTEGER)")
+    texts = (b"a", b"caf\xe9", b"caf\xff", b"\xed\xa0\x80", "\u00e9".encode())
+    for text in texts:
+        office.connection.execute("INSERT INTO odd VALUES (CAST(? AS TEXT), CAST(? AS TEXT), 7)", (text, text))
+    office.connection.execute("INSERT INTO odd VALUES (7, 'x', 7), (x'00', 'x', 7), (NULL, 'x', 7)")
+    rows = read_all(office.open(SqlTable("odd", "seq", ("k",))), None, limit)
+    assert len(rows) == len(texts) + 3
+    found = [row.values for row in rows if isinstance(row.values["k"], str)]
+    assert {values["k"].encode("utf-8", "surrogateescape") for values in found} == set(texts)
+    assert all(values["note"] == values["k"] for values in found)
+
+
+def test_a_view_whose_table_is_gone_is_refused_and_named(office: SqliteOffice) -> None:
+    office.connection.execute("CREATE TABLE base (item TEXT, seq INTEGER)")
+    office.connection.execute("CREATE VIEW shown AS SELECT item, seq FROM base")
+    source = office.open(SqlTable("shown", "seq", ("item",)))
+    source.read(None, 1)
+    office.connection.execute("DROP TABLE base")
+    with pytest.raises(Transient):
+        source.read(None, 1)
+    for reader in (source, office.open(SqlTable("shown", "seq", ("item",)))):
+        with pytest.raises(Refused, match=r"shown.*view"):
+            reader.read(None, 1)
+
+
+def test_an_error_of_sqlite_without_a_result_code_is_of_unknown_cause() -> None:
+    meant = meaning(OperationalError("s", {}, sqlite3.OperationalError("a secret value")), "stock")
+    assert isinstance(meant, Transient)
+    assert meant.cause == UNKNOWN
+    assert "secret" not in str(meant)
+
+
+@pytest.mark.parametrize(
+    "code,kind",
+    [
+        (sqlite3.SQLITE_ERROR, Refused),
+        (sqlite3.SQLITE_AUTH, Refused),
+        (sqlite3.SQLITE_RANGE, Refused),
+        (sqlite3.SQLITE_CORRUPT, Refused),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Transient),
+        (sqlite3.SQLITE_IOERR_READ, TargetDown),
+        (sqlite3.SQLITE_CANTOPEN, TargetDown),
+    ],
+)
+def test_a_result_code_of_sqlite_says_what_happens_next(code: int, kind: type[Exception]) -> None:
+    error = sqlite3.OperationalError("a secret value")
+    error.sqlite_errorcode = code
+    assert type(meaning(OperationalError("s", {}, error), "stock")) is kind
+
+
+@pytest.mark.parametrize("module,way", [("psycopg", "isthmus\\[postgres\\]"), ("pymssql", "Install pymssql")])
+def test_a_driver_that_is_not_installed_is_named_with_the_way_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, way: str
+) -> None:
+    def absent(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError(name=module)
+
+    monkeypatch.setattr(sql_engine, "create_engine", absent)
+    with pytest.raises(Fatal, match=way):
+        read_only_engine("postgresql+psycopg://x", 1.0)
 
 
 def test_bound_and_rows_are_of_one_snapshot_under_a_concurrent_writer(office: SqliteOffice) -> None:
@@ -307,7 +386,7 @@ def test_what_is_written_while_an_empty_page_is_read_is_no_part_of_its_bound(off
 def test_an_index_on_the_cursor_gives_start_and_order_of_a_page(office: SqliteOffice) -> None:
     source = office.source()
     source.read('[1,"a","b"]', 5)
-    statement = str(source._pages[(False, False, False)].compile(source._engine))
+    statement = str(source._pages[(object, object, object)].compile(source._engine))
     plan = office.connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * statement.count("?")).fetchall()
     steps = [step[3] for step in plan]
     assert "SEARCH stock USING INDEX stock_seq (seq>?)" in steps

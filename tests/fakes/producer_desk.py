@@ -38,6 +38,11 @@ class Shop:
         self.starts = 0
         self.failing: list[Exception] = []
         self.hook: Callable[[], object] = lambda: None
+        self.ready_at = 0.0
+        self.clock: FakeClock | None = None
+
+    def ready_in(self) -> float:
+        return 0.0 if self.clock is None else max(0.0, self.ready_at - self.clock.monotonic())
 
     def start(self) -> str | None:
         self.starts += 1

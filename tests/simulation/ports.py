@@ -82,6 +82,9 @@ class SimSource(Ports):
         self._table = table
         self._epoch = epoch
 
+    def ready_in(self) -> float:
+        return 0.0
+
     def start(self) -> str | None:
         self._call("source.start", lambda: None)
         return None

@@ -357,3 +357,14 @@ def test_no_key_of_a_row_gets_into_a_log() -> None:
         Desk([row(0), row(1)]).run()
     assert {"source_owned", "source_released"} <= {line["event"] for line in logs}
     assert "secret" not in str(logs)
+
+
+def test_while_the_query_budget_is_used_up_acknowledgements_watermark_and_ownership_are_seen_to() -> None:
+    desk = Desk([row(0)])
+    desk.source.clock = desk.clock
+    desk.source.hook = lambda: setattr(desk.source, "ready_at", desk.clock.monotonic() + 60.0)
+    desk.run(30.0)
+    assert len(desk.source.reads) == 1
+    assert desk.watermark == '[0,"secret"]'
+    assert desk.saved[0][0] < 5.0
+    assert max(desk.stop.waits, default=0.0) < 1.0

@@ -178,3 +178,20 @@ def test_a_value_that_is_no_json_spoils_nothing_as_long_as_it_is_not_needed() ->
     assert change.verb is Verb.UPSERT
     (other,) = Bench().run({**VALUES, "NAN": math.inf})
     assert change.rowhash != other.rowhash
+
+
+@pytest.mark.parametrize("column", ["NAME", "NOTE"])
+def test_a_row_with_text_that_is_not_utf_8_carries_its_exact_bytes(column: str) -> None:
+    values = {**VALUES, column: b"caf\xe9".decode("utf-8", "surrogateescape")}
+    change = Bench(lambda row, _: [Item(name=row[column])]).untranslated(values)
+    assert change.data["reason"] == "contract"
+    assert change.data["types"] == {column: "surrogates"}
+    back = row_in(change.data["row"], change.data["types"])
+    assert back == values
+    assert back[column].encode("utf-8", "surrogateescape") == b"caf\xe9"
+
+
+def test_rows_that_differ_in_bytes_that_are_no_utf_8_differ_in_their_hash() -> None:
+    texts = (b"\xe9", b"\xe8", b"?")
+    rows = [{**VALUES, "NOTE": text.decode("utf-8", "surrogateescape")} for text in texts]
+    assert len({change.rowhash for values in rows for change in Bench().run(values)}) == len(texts)

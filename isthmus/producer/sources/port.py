@@ -54,8 +54,12 @@ class Source(Protocol):
 
         They, and the bound, are from one snapshot.
 
-        Waits first while the query budget is used up.
+        Waits first while the query budget is used up: who has other things to do asks `ready_in` before.
         """
+        ...
+
+    def ready_in(self) -> float:
+        """Give the seconds until `read` need not wait for the query budget, 0.0: now. Asks nobody; never raises."""
         ...
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
+from types import NoneType
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -21,9 +22,11 @@ from sqlalchemy import (
     Row,
     Select,
     TableClause,
+    Text,
     and_,
     bindparam,
     case,
+    cast,
     column,
     exists,
     false,
@@ -38,7 +41,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from isthmus.change import POSITION_DIGITS
 from isthmus.clock import Clock
-from isthmus.errors import Fatal, Missing, Refused
+from isthmus.errors import Fatal, Missing, Refused, Transient
 from isthmus.lifecycle import Stop, Stopped
 from isthmus.producer.pacing import Bucket
 from isthmus.producer.sources.port import Page, SourceRow
@@ -77,11 +80,30 @@ class _Shape:
     nullable: frozenset[str]
 
 
+class _RawText(bytes):
+    """The bytes of a text that is not UTF-8: the driver takes them only as bytes, the statement makes them text."""
+
+
+_FORMS: dict[type, type] = {NoneType: NoneType, _RawText: _RawText}
+"""The types of a watermark's values for which the statement differs."""
+
+
+def _bound_value(value: Any) -> Any:
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return _RawText(value.encode("utf-8", "surrogateescape"))
+    return value
+
+
 class SqlSource:
     """A table of a SQL database. Passes the contract of `Source`.
 
     `start` is where a source without a watermark begins: `beginning`, `now`, or after a cursor value.
-    `queries_per_minute` bounds the statements sent (None: no bound), `timeout` in seconds how long one may take.
+    `queries_per_minute` bounds the statements sent (None: no bound), looking at the columns among them; `timeout` in
+    seconds how long one may take. A read that needs more than one statement is not held up between them: the next
+    read waits for all of them.
     """
 
     def __init__(
@@ -109,7 +131,7 @@ class SqlSource:
             else Bucket(queries_per_minute / 60, min(queries_per_minute, _QUERIES_AT_ONCE) - 1)
         )
         self._shape: _Shape | None = None
-        self._pages: dict[tuple[bool, ...] | None, Select[Any]] = {}
+        self._pages: dict[tuple[type, ...] | None, Select[Any]] = {}
 
     def start(self) -> str | None:
         """Give the watermark to begin at. Raises as `read` does."""
@@ -132,6 +154,7 @@ class SqlSource:
         position = None if after is None else self._position(after)
         with self._reading() as (connection, shape):
             statement, values = self._page(shape, position)
+            self._spend()
             found = connection.execute(statement, {**values, "isthmus_limit": limit}).fetchall()
             if found:
                 bound = self._checked_bound(found[0][-2], found[0][-1])
@@ -144,6 +167,10 @@ class SqlSource:
                 elif position is None:
                     bound = None
         return Page(self._rows(shape, found), bound, more=len(found) >= limit)
+
+    def ready_in(self) -> float:
+        """Give the seconds until `read` need not wait for the budget, 0.0: now. Asks nobody; never raises."""
+        return 0.0 if self._budget is None else max(0.0, self._budget.opens_at() - self._clock.monotonic())
 
     def position(self, watermark: str) -> int:
         """Give the cursor in a watermark; -1 is before every row. Asks nobody.
@@ -158,28 +185,35 @@ class SqlSource:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[Connection, _Shape]]:
-        self._spend()
+        self._wait_for_budget()
+        known = self._shape
         try:
             with self._engine.connect() as connection:
                 if self._shape is None:
                     self._shape = self._look(connection)
                 yield connection, self._shape
         except DBAPIError as error:
-            # The table may have changed: looking at it again names a column that is gone.
             self._shape = None
             self._engine.dispose()
-            raise meaning(error, self._what.name) from error
+            meant = meaning(error, self._what.name)
+            if known is not None and isinstance(meant, Refused):
+                # The table may have changed since it was looked at: looking again names a column that is gone.
+                meant = Transient(f"{self._what.name} may have changed, it is looked at again.", cause="changed")
+            raise meant from error
+
+    def _wait_for_budget(self) -> None:
+        while wait := self.ready_in():
+            if self._stop.wait(wait):
+                raise Stopped
 
     def _spend(self) -> None:
-        if self._budget is None:
-            return
-        while not self._budget.is_open(now := self._clock.monotonic()):
-            if self._stop.wait(self._budget.opens_at() - now):
-                raise Stopped
-        self._budget.spend(1, self._clock.monotonic())
+        """Pay for one statement. Never waits: a read under way would hold a connection meanwhile."""
+        if self._budget is not None:
+            self._budget.spend(1, self._clock.monotonic())
 
     def _look(self, connection: Connection) -> _Shape:
         what = self._what
+        self._spend()
         try:
             found = {each["name"]: each for each in inspect(connection).get_columns(what.name, schema=what.schema)}
         except NoSuchTableError:
@@ -194,14 +228,16 @@ class SqlSource:
         return _Shape(clause, names, frozenset(name for name in needed if found[name]["nullable"]))
 
     def _page(self, shape: _Shape, position: list[Any] | None) -> tuple[Select[Any], dict[str, Any]]:
-        form = None if position is None else tuple(value is None for value in position)
+        if position is not None:
+            position = [_bound_value(value) for value in position]
+        form = None if position is None else tuple(_FORMS.get(type(value), object) for value in position)
         statement = self._pages.get(form)
         if statement is None:
             statement = self._pages[form] = self._build(shape, form)
-        values = {} if position is None else {f"isthmus_{place}": value for place, value in enumerate(position)}
+        values = {f"isthmus_{place}": value for place, value in enumerate(position or ())}
         return statement, values
 
-    def _build(self, shape: _Shape, form: tuple[bool, ...] | None) -> Select[Any]:
+    def _build(self, shape: _Shape, form: tuple[type, ...] | None) -> Select[Any]:
         columns = shape.table.c
         cursor = columns[self._what.cursor]
         keys = [columns[name] for name in self._what.keys]
@@ -224,13 +260,16 @@ class SqlSource:
         # and the order of the page, on every database.
         return statement.where(cursor >= first, or_(cursor > first, self._behind(shape, keys, form)))
 
-    def _behind(self, shape: _Shape, keys: Sequence[ColumnElement[Any]], form: tuple[bool, ...]) -> ColumnElement[bool]:
+    def _behind(self, shape: _Shape, keys: Sequence[ColumnElement[Any]], form: tuple[type, ...]) -> ColumnElement[bool]:
         """Give the condition that the key lies behind that of the watermark. NULL comes last in the order."""
         ways: list[ColumnElement[bool]] = []
         same: list[ColumnElement[bool]] = []
         for place, (name, key) in enumerate(zip(self._what.keys, keys, strict=True), start=1):
             value: ColumnElement[Any] = bindparam(f"isthmus_{place}")
-            if form[place]:
+            if form[place] is _RawText:
+                # Joined to nothing, for a cast alone would make SQLite compare numbers of the column as text.
+                value = cast(value, Text).concat(literal_column("''"))
+            if form[place] is NoneType:
                 same.append(key.is_(None))
                 continue
             further = or_(key > value, key.is_(None)) if name in shape.nullable else key > value
@@ -249,6 +288,7 @@ class SqlSource:
         return [highest, case((lost, 1), else_=0).label("isthmus_lost")]
 
     def _bound(self, connection: Connection, shape: _Shape) -> int | None:
+        self._spend()
         found = connection.execute(select(*self._bound_columns(shape))).one()
         return self._checked_bound(found[0], found[1])
 
@@ -297,6 +337,6 @@ class SqlSource:
         if len(values) not in (1, 1 + len(self._what.keys)) or type(values[0]) is not int:
             raise Refused(
                 f"The saved watermark does not fit the key columns of {self._what.name}.",
-                hint="They were changed: `isthmus resync` reads the source from its beginning.",
+                hint="They were changed: see `Reading a source again` in docs/runbook.md.",
             )
         return values

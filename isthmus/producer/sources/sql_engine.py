@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModu
 from sqlalchemy.pool import NullPool, QueuePool
 
 from isthmus.addresses import sqlite_file
-from isthmus.errors import Fatal, IsthmusError, Refused, TargetDown, Transient
+from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Refused, TargetDown, Transient
 
 READ_ONLY: dict[str, dict[str, Any]] = {
     "postgresql": {"postgresql_readonly": True},
@@ -17,11 +17,15 @@ READ_ONLY: dict[str, dict[str, Any]] = {
 }
 """Execution options by dialect: what makes a transaction read-only, or one statement read from one snapshot."""
 
+_LOOK = "Look at its columns and permissions, and, if it is a view, at the tables that it reads."
+
 LOCK_SECONDS = 5.0
 """A read waits no longer for a lock of SQLite's before it is tried again: a soft stop must come through meanwhile."""
 
 _SQLITE_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _SQLITE_BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_SQLITE_REFUSES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_RANGE)
+"""Primary result codes of a statement that is wrong for this database, e.g. of a view over a table that is gone."""
 _QUERY_CANCELED = "57014"
 """PostgreSQL's SQLSTATE for a statement that ran into its timeout (PostgreSQL, "Error Codes")."""
 
@@ -40,7 +44,13 @@ def read_only_engine(url: str, timeout: float) -> Engine:
         engine = create_engine(
             address, pool_pre_ping=True, pool_size=1, max_overflow=1, poolclass=QueuePool, execution_options=options
         )
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        module = error.name or "?"
+        raise Fatal(
+            f"The driver of the back office's database is not installed: there is no module {module}.",
+            hint="Run `pip install 'isthmus[postgres]'`." if module == "psycopg" else f"Install {module}.",
+        ) from None
+    except (ArgumentError, NoSuchModuleError) as error:
         # The message of an address that does not parse may quote it, and with it a password.
         raise Fatal(f"The back office's database address cannot be used ({type(error).__name__}).") from None
     if address.get_backend_name() == "postgresql":
@@ -61,11 +71,17 @@ def _sqlite_engine(file: str, timeout: float) -> Engine:
             check_same_thread=False,
             isolation_level=None,
         )
+        # SQLite takes any bytes for text. Refused here, one such value would keep all rows behind it from being read.
+        connection.text_factory = _text
         connection.execute("PRAGMA query_only = ON")
         return connection
 
     # Opened for each read: a connection that stays open goes on reading a file that was moved away or replaced.
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _statement_timeout(seconds: float) -> Any:
@@ -81,21 +97,25 @@ def _statement_timeout(seconds: float) -> Any:
 def meaning(error: DBAPIError, table: str) -> IsthmusError:
     """Say what an error of the driver means for the caller.
 
-    Away, locked, timed out: it is tried again. What the database refuses to do at all is `Refused`. The driver's own
-    words stay out, for they may hold values of rows.
+    Away, locked, timed out: it is tried again. What the database refuses to do at all is `Refused`. What SQLite's
+    driver raises without a result code is `Transient` of unknown cause. The driver's own words stay out, for they may
+    hold values of rows.
     """
     original = error.orig
     word = type(original).__name__
     code = getattr(original, "sqlite_errorcode", None)
+    refused = Refused(f"The back office's database refuses to read {table} ({word}).", hint=_LOOK)
     if isinstance(code, int):
         if code & 0xFF in _SQLITE_LOCKED:
             return Transient(f"The back office's database is locked (reading {table}).", cause="locked")
         if code & 0xFF in _SQLITE_BROKEN:
             return Refused(f"What stands at the back office's address is no database, or a damaged one ({word}).")
+        if code & 0xFF in _SQLITE_REFUSES:
+            return refused
+    elif isinstance(original, sqlite3.OperationalError):
+        return Transient(f"Reading {table} failed for an unknown reason ({word}).", cause=UNKNOWN)
     if getattr(original, "sqlstate", None) == _QUERY_CANCELED:
         return Transient(f"Reading {table} took longer than allowed.", cause="timeout")
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return TargetDown(f"The back office's database does not answer (reading {table}: {word}).")
-    return Refused(
-        f"The back office's database refuses to read {table} ({word}).", hint="Look at its columns and permissions."
-    )
+    return refused

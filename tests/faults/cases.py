@@ -1,0 +1,57 @@
+"""What comes to a front office in the rows about deciding, and how it is judged."""
+
+import itertools
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from isthmus.change import Change
+from tests.fakes.store_world import delete, event, marker, untranslated, upsert
+from tests.faults.front import Front, model_of
+from tests.faults.row import Result
+
+MIXED: Final = (
+    upsert(1),
+    event(1, "e"),
+    upsert(2, "b", size=-1),
+    delete(2),
+    event(2, "e", note="wrong"),
+    upsert(3, "b"),
+    untranslated(3),
+    event(3, "e"),
+)
+"""States, events, a delete, poison of every stage, and what waits behind it."""
+
+
+def judge(office: Front, changes: Sequence[Change], result: Result, where: str, unit: str = "cases") -> None:
+    result.counts[unit] += 1
+    for sentence in office.wrong(model_of(changes)):
+        result.violated(f"{where}: {sentence}")
+
+
+def random_changes(chance: random.Random, size: int) -> list[Change]:
+    found: list[Change] = []
+    for number in range(1, size + 1):
+        key = chance.choice("abc")
+        made = chance.choice([upsert, upsert, event, untranslated, None])
+        change = delete(number, key) if made is None else made(number, key if made is not event else f"e{key}")
+        if chance.random() < 0.2 and made in {upsert, event}:
+            change = change._replace(data={"size": 1, "note": "wrong"})
+        found.append(change)
+    if chance.random() < 0.3:
+        found.insert(chance.randint(0, size), marker(2))
+    return found
+
+
+def random_states(chance: random.Random, *, deleted: float) -> list[Change]:
+    numbers = chance.sample(range(1, 30), 8)
+    changes = []
+    for number in numbers:
+        change = upsert(number, chance.choice("kkj"), size=-1 if chance.random() < 0.2 else number)
+        changes.append(delete(number, change.key) if chance.random() < deleted else change)
+    return changes + chance.sample(changes, 3)
+
+
+def random_cut(chance: random.Random, changes: Sequence[Change]) -> list[list[Change]]:
+    edges = sorted({0, len(changes), *(chance.randint(0, len(changes)) for _ in range(3))})
+    return [list(changes[low:high]) for low, high in itertools.pairwise(edges)]

@@ -1,0 +1,282 @@
+"""The rows of the matrix that are run here, by their ids."""
+
+from typing import Final
+
+from isthmus.console.proxy.faults import STRIKES, Fault, Traffic
+from tests.faults import crashes, histories, orders, processes, reading, values
+from tests.faults.histories import places, rows_in_bursts, under
+from tests.faults.processes import CONSUMER_CALLS, PRODUCER_CALLS
+from tests.faults.row import How, Part, Row
+from tests.simulation.plan import CALLS, LEASE_CALLS, Kind
+
+S, P, U = How.SIMULATED, How.PROCESSES, How.UNIT
+_KILLS: Final = (Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
+_STORE: Final = tuple(call for call in CALLS["consumer"] if call.startswith("store."))
+_FEED: Final = tuple(call for call in CALLS["consumer"] if call.startswith("feed."))
+_SHARDS: Final = ("shards.read_all", "shards.save")
+_WATERMARKS: Final = (*LEASE_CALLS, "leases.advance")
+_KCL: Final = "K: the real KCL daemon is not in this delivery."
+_LOCAL: Final = "the local runtime"
+_ONE_STORE: Final = "the SQLite store"
+
+
+def _histories(goal: int | None, function: object, more: str = "", short: int = 6) -> Part:
+    return Part(S, "histories", goal, short, function, more)  # type: ignore[arg-type]
+
+
+ROWS: Final = (
+    Row(
+        "F02",
+        "many rows of one timestamp over page edges and restarts",
+        "1,000 page sizes, 0",
+        (Part(U, "page sizes", 1_000, 30, reading.many_rows_of_one_moment),),
+        "P: the example's cursor is unique per change, so a running pipeline never meets the fault.",
+    ),
+    Row(
+        "F06",
+        "clock jumps, DST, naive timestamps",
+        "2,000, 0",
+        (
+            _histories(2_000, under(places([Kind.CLOCK_JUMPED]))),
+            Part(U, "times", 2_000, 40, values.clocks),
+        ),
+    ),
+    Row(
+        "F08",
+        "producer killed (-9) at each of its steps",
+        "12 points x 40, 0",
+        (
+            Part(
+                P,
+                "lives",
+                16 * 40,
+                2,
+                processes.struck_at("producer", PRODUCER_CALLS, "SIGKILL"),
+                "before and after each call of a port: 16 points x 40",
+            ),
+        ),
+    ),
+    Row(
+        "F09",
+        "two producers; a paused one wakes and publishes",
+        "5,000 + 50, 0",
+        (
+            _histories(
+                5_000,
+                under(
+                    [
+                        *places([Kind.DOUBLED, Kind.STOPPED, Kind.SUSPENDED], role="producer"),
+                        *places([Kind.LATE], role="producer", calls=["sink.put", "leases.advance"]),
+                    ]
+                ),
+            ),
+            Part(P, "stops", 50, 1, processes.stopped("producer", PRODUCER_CALLS)),
+        ),
+        "A→B→A of a loose source: sources here have order commit.",
+    ),
+    Row(
+        "F10",
+        "watermark store down, throttled, condition failed",
+        "1,000, 0",
+        (
+            _histories(
+                1_000,
+                under(
+                    [
+                        *places([Kind.FAILED, Kind.ANSWER_LOST, Kind.LATE], role="producer", calls=_WATERMARKS),
+                        *places([Kind.DOUBLED], calls=["leases.advance"]),
+                    ]
+                ),
+            ),
+            Part(
+                P,
+                "faults",
+                120,
+                6,
+                processes.between([*STRIKES[Traffic.WATERMARK], *STRIKES[Traffic.OWNERSHIP]]),
+                "the matrix names one number, kept by S",
+            ),
+        ),
+    ),
+    Row(
+        "F12",
+        "one source transaction, several changes, over a batch edge",
+        "exhaustive ≤ 6",
+        (
+            Part(U, "cases", None, 0, crashes.several_changes_over_an_edge, "all cuts, batches and commits, ≤ 6"),
+            _histories(500, under(places(_KILLS, calls=["sink.put", "leases.advance", *_STORE]), rows_in_bursts)),
+        ),
+    ),
+    Row(
+        "F13",
+        "PutRecords fails in part",
+        "10,000 + 200, 0 inversions",
+        (
+            _histories(10_000, under(places([Kind.PARTLY_REFUSED, Kind.THROTTLED]), rows_in_bursts)),
+            Part(P, "faults", 200, 4, processes.between([Fault.PUT_PARTIAL, Fault.PUT_THROTTLED])),
+        ),
+    ),
+    Row(
+        "F14",
+        "accepted, then connection reset",
+        "5,000 + 100, 0",
+        (
+            _histories(5_000, under(places([Kind.ANSWER_LOST, Kind.LATE], calls=["sink.put"]))),
+            Part(P, "faults", 100, 2, processes.between([Fault.PUT_ACCEPTED_THEN_RESET, Fault.PUT_DELIVERED_LATE])),
+        ),
+    ),
+    Row(
+        "F16",
+        "record too large, key too long",
+        "all claimed or parked, none blocking",
+        (Part(U, "rows", 10_000, 60, values.too_large),),
+        "P: not run.",
+    ),
+    Row(
+        "F18",
+        "reshard while publishing",
+        "50, 0",
+        (_histories(500, under(places([Kind.SPLIT, Kind.MERGED])), "with a stream that reshards as Kinesis does"),),
+        "P: the emulator deletes a parent shard with what was unread, so it cannot judge this.",
+    ),
+    Row(
+        "F20",
+        "SIGTERM in flight (producer)",
+        "100, 0",
+        (Part(P, "lives", 100, 2, processes.struck_at("producer", PRODUCER_CALLS, "SIGTERM")),),
+    ),
+    Row(
+        "F22",
+        "the consumer killed at each of its steps",
+        "10,000 + 200, 0",
+        (
+            _histories(10_000, under(places(_KILLS, role="consumer")), _LOCAL),
+            Part(P, "lives", 200, 2, processes.struck_at("consumer", CONSUMER_CALLS, "SIGKILL"), _LOCAL),
+        ),
+        _KCL,
+    ),
+    Row(
+        "F24",
+        "worker stopped (SIGSTOP) past failover, then continued",
+        "10,000 + 50, 0 stale",
+        (
+            _histories(10_000, under(places([Kind.STOPPED, Kind.SUSPENDED], role="consumer")), _LOCAL),
+            Part(P, "stops", 50, 1, processes.stopped("consumer", CONSUMER_CALLS), _LOCAL),
+        ),
+        _KCL,
+    ),
+    Row(
+        "F27",
+        "checkpoint throttled, failed, unknown",
+        "2,000, 0",
+        (
+            _histories(
+                2_000,
+                under(places([Kind.FAILED, Kind.ANSWER_LOST, Kind.LATE, Kind.SLOW], role="consumer", calls=_SHARDS)),
+            ),
+            Part(P, "faults", 60, 3, processes.between(STRIKES[Traffic.CHECKPOINT]), "not asked for by the matrix"),
+        ),
+        _KCL,
+    ),
+    Row(
+        "F30",
+        "the whole stream replayed three times",
+        "100,000 records, same state",
+        (
+            Part(U, "records", 100_000, 600, orders.replayed_three_times, "the matrix's S, on the real store"),
+            _histories(500, under(places([Kind.REPLAYED]))),
+            Part(P, "rounds", 10, 1, processes.replayed, "the matrix's number is kept by U"),
+        ),
+    ),
+    Row(
+        "F32",
+        "iterator expired, empty pages, 5xx",
+        "200, 0",
+        (
+            _histories(200, under(places([Kind.EXPIRED, Kind.EMPTY, Kind.FAILED], role="consumer", calls=_FEED))),
+            Part(P, "faults", 200, 4, processes.between(STRIKES[Traffic.READ])),
+        ),
+        _KCL,
+    ),
+    Row(
+        "F33",
+        "a foreign producer sends one key out of order",
+        "10,000, newest wins",
+        (
+            Part(U, "orders", 10_000, 40, orders.newest_wins),
+            _histories(500, under(places([Kind.FOREIGN])), "the matrix's number is kept by U"),
+        ),
+    ),
+    Row(
+        "F34",
+        "bundle cut by a crash in the middle (no invented sub-sequence)",
+        "1,000, 0",
+        (Part(U, "bundles", 1_000, 40, crashes.cut_by_a_crash),),
+        _KCL,
+    ),
+    Row(
+        "F35",
+        "every order of callbacks, empty batches",
+        "exhaustive ≤ 6",
+        (Part(U, "orders", None, 0, crashes.every_order_of_calls, "all orders of ≤ 6 of five calls"),),
+    ),
+    Row(
+        "F37",
+        "crash between effect and ledger",
+        "exhaustive + 500, 0",
+        (
+            Part(U, "points", None, 0, crashes.crash_anywhere, "each statement, before and after, each batch size"),
+            _histories(500, under(places(_KILLS, role="consumer", calls=_STORE))),
+        ),
+        f"P: {_ONE_STORE} is a library; its processes are killed at each of these steps by F22.",
+    ),
+    Row(
+        "F38",
+        "the store wrote, the reply was lost",
+        "5,000, 0",
+        (
+            Part(U, "commits", 5_000, 40, crashes.answer_lost),
+            _histories(5_000, under(places([Kind.ANSWER_LOST], role="consumer", calls=["store.commit"]))),
+        ),
+        f"P: {_ONE_STORE} has no connection that could be cut.",
+    ),
+    Row(
+        "F42",
+        "same transaction ID, other rowhash (and: same row, new translator: no alarm)",
+        "all alarmed, first stays",
+        (
+            Part(U, "pairs", 2_000, 40, orders.other_hash),
+            Part(U, "translations", 500, 10, values.new_translator, "no alarm"),
+        ),
+    ),
+    Row(
+        "F44",
+        "delete, then a late update",
+        "5,000, 0 resurrected",
+        (
+            Part(U, "deletes", 5_000, 40, orders.no_resurrection, "the matrix's S, on the real store"),
+            _histories(500, under(places([Kind.LATE, Kind.FOREIGN], calls=["sink.put"]))),
+        ),
+    ),
+    Row(
+        "F45",
+        "decimals, -0, 1E126, NaN, NUL, surrogates",
+        "100,000 values, exact or parked",
+        (Part(U, "values", 100_000, 1_000, values.odd_values),),
+        f"P: {_ONE_STORE} only, in this process.",
+    ),
+    Row(
+        "F47",
+        "poison at any place of a batch, all poison",
+        "shard stall ≤ 1 s a record, 0 blocked",
+        (
+            Part(U, "sets", None, 0, orders.poison_anywhere, "all sets of ≤ 8 places"),
+            Part(U, "poison records", 2_000, 100, orders.stall, "the longest stall is measured"),
+            _histories(500, under(places([Kind.SLOW], role="consumer", calls=_STORE), histories.much_poison)),
+        ),
+        _KCL,
+    ),
+    Row("F62", "1,000 restarts", "descriptors + ≤ 2", (Part(P, "restarts", 1_000, 5, processes.descriptors),)),
+)
+
+BY_ID: Final = {row.id: row for row in ROWS}
