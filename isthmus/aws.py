@@ -37,6 +37,9 @@ Service = Literal["kinesis", "dynamodb", "sqs", "s3"]
 CONNECT_SECONDS = 5.0
 READ_SECONDS: dict[Service, float] = {"kinesis": 10.0, "dynamodb": 10.0, "sqs": 30.0, "s3": 30.0}
 """Kinesis and DynamoDB answer in milliseconds; an answer that takes 10 s is lost. S3 moves megabytes."""
+LOOKING_CONNECT_SECONDS = 2.0
+LOOKING_READ_SECONDS = 3.0
+"""For commands that only look: a person waits, and an AWS that says nothing is an answer too."""
 CONNECTIONS = 32
 """One for each request in flight and for each shard that is read; boto3's own 10 would make them queue."""
 DEFAULT_RECORD_BYTES = 1024 * 1024
@@ -56,6 +59,8 @@ class AwsAccess:
     region: str | None = None
     access_key_id: str | None = None
     secret: str | None = field(default=None, repr=False)
+    patience: float | None = None
+    """Seconds that an answer may take, for who only looks; None: what the service may need."""
 
 
 @overload
@@ -81,8 +86,8 @@ def client(access: AwsAccess, service: Service) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - see above
 
     config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS[service],
+        connect_timeout=CONNECT_SECONDS if access.patience is None else min(LOOKING_CONNECT_SECONDS, access.patience),
+        read_timeout=READ_SECONDS[service] if access.patience is None else access.patience,
         # Our coordinators retry. A hidden second attempt would send a bundle twice and blur who waits for what.
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,

@@ -1,9 +1,11 @@
 """The composition root of `isthmus consume`: the shards of the stream, decided in the front-office store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 
 from isthmus import aws
+from isthmus.attempts import Attempts
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import worker_lease
@@ -40,10 +42,12 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     wiring.patiently(wiring.watch("front_office"), lambda: wiring.check_front_office(store, entities))
     name = worker_lease(wiring.settings.application)
     attempts = wiring.watch("lease", name)
+    # An outage longer than the lease ends a runtime: the next one must know what the one before has said to be away.
+    watch = cache(wiring.watch)
     while not wiring.stop.requested():
         try:
             with owning(wiring, checkpoints, name, facts.identity, attempts, wait=False) as (_, heart):
-                _decide(wiring, checkpoints, facts, heart, store, entities)
+                _decide(wiring, checkpoints, facts, heart, store, entities, watch)
         except OwnershipLost as error:
             # Another took over, or we could not say for too long that we live. Asking for it again tells which.
             log.warning("worker_lost", why=str(error))
@@ -57,6 +61,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     heart: Heart,
     store: Store,
     entities: list[Entity],
+    watch: Callable[[str, str], Attempts],
 ) -> None:
     # The runtime stops itself when anything in it fails; the process shall live on when it only lost its lease.
     stop = wiring.stop.part()
@@ -72,7 +77,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     with _closing_all() as sessions:
         keeping = ThreadTask("housekeeping", house.run)
         try:
-            _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions, stop).run()
+            _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions, stop, watch).run()
         finally:
             stop.request()
             keeping.result()
@@ -87,6 +92,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     entities: Mapping[str, Entity],
     sessions: list[Session],
     stop: ThreadStop,
+    watch: Callable[[str, str], Attempts],
 ) -> LocalRuntime:
     settings = wiring.settings
     payloads = wiring.payloads()
@@ -123,6 +129,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
             max_records=settings.consumer.max_records,
             checkpoint_interval=settings.consumer.checkpoint_interval,
         ),
+        watch=watch,
     )
 
 

@@ -38,6 +38,7 @@ class Housekeeping:
         self._clock = clock
         self._stop = stop
         self._parked = metrics.parked_keys
+        self._look_failed = False
 
     def run(self) -> None:
         """Keep house until a stop is requested. What fails is logged, and tried again at its next time."""
@@ -54,6 +55,12 @@ class Housekeeping:
             reasons = self._reader.parked_by_reason()
         except IsthmusError:
             return  # whoever decides in the same store says that it is away
+        except Exception as error:  # noqa: BLE001 - as below: nobody would prune any more
+            if not self._look_failed:
+                self._look_failed = True
+                log.warning("parked_not_counted", why=type(error).__name__)
+            return
+        self._look_failed = False
         # Cleared: a reason for which nothing is parked any more leaves no number behind.
         self._parked.clear()
         for reason in reasons:
@@ -69,6 +76,9 @@ class Housekeeping:
             )
         except IsthmusError as error:
             log.warning("pruning_failed", why=error.message)
+            return
+        except Exception as error:  # noqa: BLE001 - a defect here must not end the task, silently and for good
+            log.warning("pruning_failed", why=type(error).__name__)
             return
         if any(pruned):
             log.info("pruned", **pruned._asdict())

@@ -85,7 +85,7 @@ class Standing:
 
     def _shards(self, stream: dict[str, Any], saved: dict[str, ShardCheckpoint]) -> list[dict[str, Any]]:
         settings = self._wiring.settings
-        feed = KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name)
+        feed = KinesisFeed(aws.client(self._wiring.access, "kinesis"), settings.stream.name)
         listed = self._ask(feed.shards, stream)
         if listed is None:
             # The stream does not say which shards it has; the checkpoints still do.

@@ -1,7 +1,7 @@
 """What every composition root needs: settings become clients, checkpoints, entities and a stream that is ours."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +45,12 @@ class Wiring:
     patient: bool = True
     """False for commands that look and tell: what is away is an answer there, and not waited for."""
 
+    @property
+    def access(self) -> aws.AwsAccess:
+        """Where AWS is, and how long an answer may take."""
+        access = self.settings.aws.access
+        return access if self.patient else replace(access, patience=aws.LOOKING_READ_SECONDS)
+
     def watch(self, part: str, where: str = "") -> Attempts:
         """Give what says once that the part is away, and once that it is back."""
         return Attempts(part, self.metrics, self.clock, where=where)
@@ -57,20 +63,20 @@ class Wiring:
 
     def checkpoints(self) -> DynamoCheckpoints:
         """Connect to what is remembered between lives."""
-        client = aws.client(self.settings.aws.access, "dynamodb")
+        client = aws.client(self.access, "dynamodb")
         return DynamoCheckpoints(client, self.settings.checkpoint.table, self.clock)
 
     def payloads(self) -> Payloads | None:
         """Connect to the claim-check bucket, where there is one."""
         bucket = self.settings.claim_check.bucket
-        return S3Payloads(aws.client(self.settings.aws.access, "s3"), bucket) if bucket is not None else None
+        return S3Payloads(aws.client(self.access, "s3"), bucket) if bucket is not None else None
 
     def stream(self, checkpoints: DynamoCheckpoints, watch: Attempts | None = None) -> StreamFacts:
         """Ask what the stream is like, and refuse one that is not the stream that was set up.
 
         `watch` is passed by who may have found the stream away already, and said so.
         """
-        kinesis = aws.client(self.settings.aws.access, "kinesis")
+        kinesis = aws.client(self.access, "kinesis")
         name = self.settings.stream.name
         facts = self.patiently(watch or self.watch("kinesis"), lambda: aws.describe_stream(kinesis, name))
         if not facts.keeps_partition_keys:

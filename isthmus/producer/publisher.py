@@ -192,26 +192,35 @@ class Publisher:
             self._failed(sent.request, "unknown")
             return []
         self._unknown_errors = 0
-        self._away.recovered()
-        self._away_gauge.set(0)
         return self._answered(sent.request, puts)
 
     def _failed(self, request: Request, cause: str) -> None:
         self._lanes.unanswered(request, self._clock.monotonic())
         self._metrics.retries.labels("publisher", cause).inc()
+        self._is_away(cause)
+
+    def _is_away(self, cause: str) -> None:
         self._away.failed(cause)
         self._away_gauge.set(1)
 
     def _answered(self, request: Request, puts: list[Put]) -> list[int]:
         tickets = self._lanes.answered(request, puts, self._clock.monotonic())
         accepted = 0
+        cause = ""
         for entry, events, put in zip(request.entries, request.events, puts, strict=True):
             if put.error:
-                self._metrics.retries.labels("publisher", _CAUSES.get(put.error, "refused")).inc()
+                cause = _CAUSES.get(put.error, "refused")
+                self._metrics.retries.labels("publisher", cause).inc()
             else:
                 accepted += 1
                 self._metrics.bundle_bytes.observe(len(entry.data))
                 self._metrics.bundle_changes.observe(events)
+        if accepted:
+            self._away.recovered()
+            self._away_gauge.set(0)
+        else:
+            # An answer that takes nothing moves nothing: for whoever waits it is as good as none.
+            self._is_away(cause)
         self._bundles.inc(accepted)
         self._published.inc(len(tickets))
         return tickets

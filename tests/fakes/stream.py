@@ -179,6 +179,11 @@ class MemoryStream:
         """Let the next calls of `shards`, `iterator` or `fetch` raise."""
         self._failures[operation].extend([failure] * times)
 
+    def mend(self) -> None:
+        """Let what was to fail work again."""
+        for failures in self._failures.values():
+            failures.clear()
+
     def throttle(self, times: int = 1) -> None:
         """Let the next fetches be throttled."""
         self.fail("fetch", lambda: Transient("Slow down.", cause="throttled"), times)

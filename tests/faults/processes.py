@@ -105,6 +105,12 @@ def _stopped(role: str, calls: Sequence[str], context: Context) -> Result:
                 life.ends(command)
             result.counts["stops"] += 1
             context.tell(number + 1, context.goal)
+        ((fenced,),) = shop.shop.read("SELECT count(*) FROM isthmus_history WHERE outcome = 'fenced'")
+        if role == "producer":
+            result.counts["fenced"] = fenced
+            # An old owner's put must really have come after the new one's marker, once in a while.
+            if context.goal >= len(every):
+                result.struck("what the old owner still sent was fenced", fenced)
     return result
 
 
@@ -131,7 +137,7 @@ def _between(faults: Sequence[Fault], context: Context) -> Result:
             if before >= wanted:
                 break
             shop.sell(number)
-            _moved(shop, before)
+            _moved(shop, before, halves)
             for half in halves:
                 if half.code is not None:
                     result.violated(f"it ended with {half.code}\n{half.text()}")
@@ -145,10 +151,13 @@ def _between(faults: Sequence[Fault], context: Context) -> Result:
     return result
 
 
-def _moved(shop: Works, fired: int) -> None:
-    """Wait for another fault, or until everything is in step: then more must be modified."""
+def _moved(shop: Works, fired: int, halves: Sequence[Life]) -> None:
+    """Wait for another fault, or until everything is in step (then more must be modified), or one half has ended."""
     now = shop.between.fired if shop.between else Counter[str]()
-    until(lambda: now.total() > fired or shop.shop.in_step(), "a fault, or everything in step")
+    until(
+        lambda: now.total() > fired or shop.shop.in_step() or any(half.code is not None for half in halves),
+        "a fault, or everything in step\n" + "\n".join(half.text() for half in halves),
+    )
 
 
 def replayed(context: Context) -> Result:

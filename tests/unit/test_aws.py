@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, Self
 
@@ -229,3 +230,11 @@ def test_nobody_listening_is_an_outage_and_not_a_missing_stream() -> None:
         describe_stream(kinesis, "flights")
     assert caught.value.cause == "unreachable"
     assert not isinstance(caught.value, Missing)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_who_only_looks_waits_a_few_seconds_at_most(service: Service) -> None:
+    made: Any = client(replace(ACCESS, patience=3.0), service)
+    assert (made.meta.config.connect_timeout, made.meta.config.read_timeout) == (2.0, 3.0)
+    assert made.meta.config.retries["total_max_attempts"] == 1
+    made.close()

@@ -120,6 +120,7 @@ class House:
         self.prunings: list[tuple[float, int, int]] = []
         self.failing: list[Exception] = []
         self.hidden = False
+        self.broken = False
         self.reasons: list[ParkedReason] = []
 
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Any, portion: int = 1000) -> Pruned:
@@ -133,6 +134,8 @@ class House:
     def parked_by_reason(self) -> list[ParkedReason]:
         if self.hidden:
             raise TargetDown("away")
+        if self.broken:
+            raise KeyError
         return self.reasons
 
     def keep(self, seconds: float) -> "House":
@@ -161,6 +164,25 @@ def test_a_pruning_that_fails_is_logged_and_made_again_an_hour_later() -> None:
         house.keep(1.5 * HOUR)
     assert len(house.prunings) == 2
     assert [line["event"] for line in logs] == ["pruning_failed", "pruned"]
+
+
+def test_an_error_that_nobody_expected_does_not_end_housekeeping() -> None:
+    house = House()
+    house.failing = [ZeroDivisionError("a value of a row")]
+    with structlog.testing.capture_logs() as logs:
+        house.keep(1.5 * HOUR)
+    assert [(line["event"], line.get("why")) for line in logs] == [
+        ("pruning_failed", "ZeroDivisionError"),
+        ("pruned", None),
+    ]
+
+
+def test_a_count_that_fails_unexpectedly_is_said_once_and_pruning_goes_on() -> None:
+    house = House()
+    house.broken = True
+    with structlog.testing.capture_logs() as logs:
+        house.keep(0.5 * HOUR)
+    assert [line["event"] for line in logs] == ["parked_not_counted", "pruned"]
 
 
 def test_a_parking_lot_that_is_away_keeps_its_last_numbers() -> None:

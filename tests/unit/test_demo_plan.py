@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from isthmus.console.demo import chaos as chaos_module
 from isthmus.console.demo.chaos import Chaos, times
 from isthmus.console.demo.kills import Kill, Pending, Victim, kills
+from isthmus.console.demo.plan import Place
 from isthmus.console.demo.tempo import SECONDS, tempo
 from isthmus.console.demo.watch import Watch
 from isthmus.console.proxy.faults import Fault
-from isthmus.errors import Fatal
+from isthmus.errors import Fatal, Refused
 from isthmus.lifecycle import ThreadStop
 from tests.fakes.clock import FakeClock, FakeStop
 
@@ -172,3 +173,9 @@ def test_whatever_dies_ends_a_wait() -> None:
     watch.add(check)
     with pytest.raises(Fatal, match="gone"):
         watch.until(lambda: False, 0.0)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_a_hint() -> None:
+    with pytest.raises(Refused, match="cannot be used: No such file or directory") as caught:
+        Place(Path("/proc/nope/x")).make(force=False)
+    assert "--dir" in caught.value.hint

@@ -362,7 +362,7 @@ def test_no_key_of_a_row_gets_into_a_log() -> None:
 def test_while_the_query_budget_is_used_up_acknowledgements_watermark_and_ownership_are_seen_to() -> None:
     desk = Desk([row(0)])
     desk.source.clock = desk.clock
-    desk.source.hook = lambda: setattr(desk.source, "ready_at", desk.clock.monotonic() + 60.0)
+    desk.source.hook = lambda: setattr(desk.source, "ready_at", 60.0 * len(desk.source.reads))
     desk.run(30.0)
     assert len(desk.source.reads) == 1
     assert desk.watermark == '[0,"secret"]'

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from threading import Event
 
 import pytest
+from structlog.testing import capture_logs
 
 from isthmus.clock import SystemClock
 from isthmus.errors import Fatal, TargetDown, Transient
@@ -114,6 +115,24 @@ def test_only_refused_entries_go_again_and_their_cause_is_counted() -> None:
     assert desk.publisher.flush(desk.clock.monotonic() + 10) == [2]
     assert desk.sink.numbers == [1, 2, 2]
     assert desk.value("isthmus_retries_total", part="publisher", cause="throttled") == 1
+
+
+def test_a_stream_that_answers_but_takes_nothing_is_away_until_it_takes_one() -> None:
+    desk = Desk()
+    throttled = Put(error="ProvisionedThroughputExceededException")
+    desk.sink.script = [lambda _: [throttled, throttled], TargetDown("away"), lambda _: [throttled, Put("s", "1")]]
+    desk.offer(1, lane=0)
+    desk.offer(2, lane=1)
+    seen = []
+    with capture_logs() as logs:
+        while not desk.publisher.idle():
+            desk.publisher.pump(1.0)
+            seen.append(desk.value("isthmus_away", part="kinesis"))
+    assert [(line["event"], line.get("cause")) for line in logs] == [
+        ("kinesis_away", "throttled"),
+        ("kinesis_back", None),
+    ]
+    assert (seen[0], seen[-1]) == (1, 0)
 
 
 def test_fatal_gets_out_at_once() -> None:

@@ -14,6 +14,7 @@ from isthmus.console.commands.options import config_option
 from isthmus.console.commands.output import print_json
 from isthmus.console.exits import Exit
 from isthmus.console.tape import Tape
+from isthmus.console.wiring import Wiring
 from isthmus.consumer.feed import Record
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.settings import load
@@ -44,7 +45,7 @@ def peek(config: Path, shard: str | None, after: str | None, key: str | None, li
     if after is not None and not after.isdecimal():
         raise click.BadParameter("a sequence number is digits only.", param_hint="--after")
     settings = load(config)
-    feed = KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name)
+    feed = KinesisFeed(aws.client(Wiring(settings, patient=False).access, "kinesis"), settings.stream.name)
     shards = [found.id for found in feed.shards()]
     if shard is not None and shard not in shards:
         raise click.BadParameter(f"there is no {shard}; there are {', '.join(shards)}.", param_hint="--shard")

@@ -98,7 +98,7 @@ def _why(row: ParkedRow) -> str:
 
 def _in_stream(wiring: Wiring, asked: str, found: Trace | None) -> list[dict[str, Any]]:
     settings = wiring.settings
-    tape = Tape(KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name))
+    tape = Tape(KinesisFeed(aws.client(wiring.access, "kinesis"), settings.stream.name))
     wanted = {asked, found.key if found is not None else asked}
     return [
         {

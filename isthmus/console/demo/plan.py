@@ -109,8 +109,18 @@ class Place:
     def make(self, *, force: bool) -> None:
         """Make the folder.
 
-        Raises `Refused` when it holds anything, unless forced: then our own files of an older run go.
+        Raises `Refused` when it holds anything, unless forced: then our own files of an older run go. Also when it
+        cannot be made, looked into or emptied.
         """
+        try:
+            self._make(force=force)
+        except OSError as error:
+            raise Refused(
+                f"The folder {self.folder} cannot be used: {error.strerror or type(error).__name__}.",
+                hint="Name another one with --dir, where you may write.",
+            ) from error
+
+    def _make(self, *, force: bool) -> None:
         if self.folder.exists() and not self.folder.is_dir():
             raise Refused(f"{self.folder} is no folder.", hint="Name another one with --dir.")
         if self.folder.is_dir() and any(self.folder.iterdir()):

@@ -80,9 +80,11 @@ class Checkpointer:
             stop=stop,
             chance=self._chance,
             backoff=self._settings.backoff,
-            on_failure=lambda error, _attempt: self._watch.failed(error),
-            on_recovery=lambda _attempts: self._watch.recovered(),
+            on_failure=self._watch.failed,
+            on_recovery=self._watch.recovered,
         )
+        # Not only after failures of our own: an earlier reader may have found the store away.
+        self._watch.recovered()
 
     def save_before_leaving(self) -> bool:
         """Save what is new in a few attempts without waiting. Give whether nothing is left unsaved."""
@@ -93,6 +95,8 @@ class Checkpointer:
                 self._save()
             except Transient as error:
                 self._watch.failed(error)
+            else:
+                self._watch.recovered()
         return not self._unsaved()
 
     def _unsaved(self) -> bool:

@@ -40,6 +40,8 @@ class LocalRuntime:
     It takes no lease itself: `lost` says, from any task and without waiting, whether this process has lost the one
     that makes it the only worker. `make_processor(shard, checkpoint)` is called in the shard's own task; it may
     raise `Transient`, and is then called again. `stop` is asked for by the runtime too, when anything fails.
+    `watch(part, where)` gives what says that a part is away, from any task and the same one each time it is asked; it
+    is passed by who runs again after a lost ownership: what one runtime found away, the next finds back.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class LocalRuntime:
         chance: Chance,
         metrics: Metrics,
         settings: LocalSettings | None = None,
+        watch: Callable[[str, str], Attempts] | None = None,
     ) -> None:
         self._feed = feed
         self._checkpoints = checkpoints
@@ -68,7 +71,8 @@ class LocalRuntime:
         self._chance = chance
         self._metrics = metrics
         self._settings = settings or LocalSettings()
-        self._watch = Attempts("shard_list", metrics, clock)
+        self._kept_watch = watch
+        self._watch = watch("shard_list", "") if watch else Attempts("shard_list", metrics, clock)
         self._readings: dict[str, _Reading] = {}
         self._told: set[str] = set()
         self._abandoned = False
@@ -159,6 +163,7 @@ class LocalRuntime:
             lost=lambda: self._abandoned or self._lease_lost(),
             metrics=self._metrics,
             settings=self._settings,
+            watch=self._kept_watch,
         )
         return reading.reader.run()
 
@@ -192,7 +197,8 @@ class LocalRuntime:
                 except Exception as error:  # noqa: BLE001 - the others must be waited for; `run` raises the first
                     self._fail(error)
         self._readings.clear()
-        self._watch.forget()
+        if self._kept_watch is None:
+            self._watch.forget()
         if self._error is None and self._lease_lost():
             self._error = _ownership_lost()
 

@@ -50,7 +50,9 @@ class ShardReader:
     """Reads one shard. `run` is called once, by one task.
 
     `begin` is the shard's checkpoint, or None; `lost` says, from any task and without waiting, whether this process
-    has lost the work: then no further record is decided and no checkpoint is saved.
+    has lost the work: then no further record is decided and no checkpoint is saved. `watch(part, shard)` gives what
+    says that stream or checkpoints are away. It is passed by who has the shard read again after a lost ownership: what
+    one reader found away, the next finds back.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class ShardReader:
         lost: Callable[[], bool],
         metrics: Metrics,
         settings: LocalSettings,
+        watch: Callable[[str, str], Attempts] | None = None,
     ) -> None:
         self.state = ShardState.READING
         self._shard = shard
@@ -79,8 +82,12 @@ class ShardReader:
         self._lost = lost
         self._metrics = metrics
         self._settings = settings
-        self._stream_watch = Attempts("stream", metrics, clock, where=shard)
-        self._checkpoint_watch = Attempts("checkpoint", metrics, clock, where=shard)
+        self._watches_are_kept = watch is not None
+        if watch is not None:
+            self._stream_watch, self._checkpoint_watch = watch("stream", shard), watch("checkpoint", shard)
+        else:
+            self._stream_watch = Attempts("stream", metrics, clock, where=shard)
+            self._checkpoint_watch = Attempts("checkpoint", metrics, clock, where=shard)
         self._behind = metrics.behind.labels(shard)
         self._buffered = metrics.buffered.labels(shard)
         self._checkpointer = Checkpointer(
@@ -103,12 +110,17 @@ class ShardReader:
 
     def run(self) -> ReaderEnd:
         """Read until the shard's end, a stop or an error that no repeat mends."""
+        over = False
         try:
-            return self._run()
+            end = self._run()
+            over = isinstance(end, Ended)
         except (Fatal, OwnershipLost, Trimmed) as error:
+            over = isinstance(error, Trimmed)
             return Failed(error)
+        else:
+            return end
         finally:
-            self._forget()
+            self._forget(over=over)
 
     def _run(self) -> ReaderEnd:
         try:
@@ -134,7 +146,7 @@ class ShardReader:
                 chance=self._chance,
                 backoff=self._settings.backoff,
                 on_failure=self._away,
-                on_recovery=lambda _attempts: self._stream_watch.recovered(),
+                on_recovery=self._stream_watch.recovered,
             )
         except IteratorExpired:
             # It says, too, that the stream answers.
@@ -142,6 +154,8 @@ class ShardReader:
             self._metrics.retries.labels("stream", "iterator-expired").inc()
             self._iterator = None
             return True
+        # After every success: the failures before it may have been another reader's.
+        self._stream_watch.recovered()
         self._behind.set(fetched.behind_ms / 1000)
         if fetched.records:
             self._decide(fetched.records)
@@ -192,8 +206,9 @@ class ShardReader:
         self.state = ShardState.ENDING
         self._checkpointer.save_end(self._stop)
 
-    def _forget(self) -> None:
+    def _forget(self, *, over: bool) -> None:
         for gauge in (self._metrics.behind, self._metrics.buffered, self._metrics.checkpoint_time):
             gauge.remove(self._shard)
-        self._stream_watch.forget()
-        self._checkpoint_watch.forget()
+        if over or not self._watches_are_kept:
+            self._stream_watch.forget()
+            self._checkpoint_watch.forget()

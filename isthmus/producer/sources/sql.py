@@ -267,8 +267,7 @@ class SqlSource:
         for place, (name, key) in enumerate(zip(self._what.keys, keys, strict=True), start=1):
             value: ColumnElement[Any] = bindparam(f"isthmus_{place}")
             if form[place] is _RawText:
-                # Joined to nothing, for a cast alone would make SQLite compare numbers of the column as text.
-                value = cast(value, Text).concat(literal_column("''"))
+                value = cast(value, Text)
             if form[place] is NoneType:
                 same.append(key.is_(None))
                 continue

@@ -103,19 +103,29 @@ def meaning(error: DBAPIError, table: str) -> IsthmusError:
     """
     original = error.orig
     word = type(original).__name__
-    code = getattr(original, "sqlite_errorcode", None)
     refused = Refused(f"The back office's database refuses to read {table} ({word}).", hint=_LOOK)
-    if isinstance(code, int):
-        if code & 0xFF in _SQLITE_LOCKED:
-            return Transient(f"The back office's database is locked (reading {table}).", cause="locked")
-        if code & 0xFF in _SQLITE_BROKEN:
-            return Refused(f"What stands at the back office's address is no database, or a damaged one ({word}).")
-        if code & 0xFF in _SQLITE_REFUSES:
-            return refused
-    elif isinstance(original, sqlite3.OperationalError):
-        return Transient(f"Reading {table} failed for an unknown reason ({word}).", cause=UNKNOWN)
+    if isinstance(original, sqlite3.Error):
+        meant = _meaning_on_sqlite(original, table, refused)
+        if meant is not None:
+            return meant
     if getattr(original, "sqlstate", None) == _QUERY_CANCELED:
         return Transient(f"Reading {table} took longer than allowed.", cause="timeout")
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return TargetDown(f"The back office's database does not answer (reading {table}: {word}).")
     return refused
+
+
+def _meaning_on_sqlite(original: sqlite3.Error, table: str, refused: Refused) -> IsthmusError | None:
+    """Say what the primary result code tells; None: nothing that its class would not."""
+    word = type(original).__name__
+    code = getattr(original, "sqlite_errorcode", None)
+    if not isinstance(code, int):
+        if isinstance(original, sqlite3.OperationalError):
+            return Transient(f"Reading {table} failed for an unknown reason ({word}).", cause=UNKNOWN)
+        return None
+    primary = code & 0xFF
+    if primary in _SQLITE_LOCKED:
+        return Transient(f"The back office's database is locked (reading {table}).", cause="locked")
+    if primary in _SQLITE_BROKEN:
+        return Refused(f"What stands at the back office's address is no database, or a damaged one ({word}).")
+    return refused if primary in _SQLITE_REFUSES else None

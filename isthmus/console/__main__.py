@@ -1,0 +1,5 @@
+"""`python -m isthmus.console` is `isthmus`."""
+
+from isthmus.console.entry import main
+
+main()
