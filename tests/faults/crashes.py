@@ -137,7 +137,7 @@ def _play(office: Front, calls: Sequence[str], records: Sequence[Record], result
         match call:
             case "p":
                 office.processor.process(records[reading : reading + 2])
-                reading += 2
+                reading = min(reading + 2, len(records))
                 furthest = max(furthest, reading)
             case "e":
                 office.processor.process([])

@@ -49,7 +49,7 @@ class Life:
 
     def terminate(self) -> None:
         """SIGTERM, once it listens to it."""
-        until(lambda: self.code is not None or '"started"' in self.log.read_text(errors="replace"), "it starts")
+        until(lambda: self.code is not None or '"started"' in self._log(), f"it starts\n{self._log()}")
         self.signal(signal.SIGTERM)
 
     def stands(self, what: str) -> None:
@@ -58,7 +58,11 @@ class Life:
 
     def text(self) -> str:
         """Give its log."""
-        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+        return self._log()[-4000:]
+
+    def _log(self) -> str:
+        # It makes its log itself, a moment after it was started.
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def _state(self) -> str:
         try:
