@@ -20,6 +20,7 @@ from isthmus.producer.lanes import Lanes, Limits
 from isthmus.producer.publisher import Publisher
 from isthmus.producer.service import Producer, ProducerSettings, Watches
 from isthmus.producer.sink import OwnedSink
+from isthmus.producer.sources.budget import QueryBudget
 from isthmus.producer.sources.references import JoinedReferences, NoReferences, ReferenceTable, SqlReferences
 from isthmus.producer.sources.sql import SqlSource, SqlTable
 from isthmus.producer.threads import ThreadExecutor
@@ -95,8 +96,10 @@ def _own_source(  # noqa: PLR0917 - wiring is where many parts meet
     attribute = source_attribute(settings.application, name)
     limits = _limits(settings, facts)
     executor = ThreadExecutor(settings.publisher.requests_in_flight, stop=wiring.stop, clock=wiring.clock)
-    source = open_source(wiring, section)
-    references = open_references(wiring, section)
+    # One for both: what the back office has to bear for this source is all of it.
+    budget = QueryBudget(section.queries_per_minute, wiring.clock)
+    source = open_source(section, budget)
+    references = open_references(wiring, section, budget)
     try:
         with owning(
             wiring,
@@ -160,23 +163,23 @@ def _own_source(  # noqa: PLR0917 - wiring is where many parts meet
         references.close()
 
 
-def open_source(wiring: Wiring, section: Source) -> SqlSource:
-    """Open a source's table; connects at the first read."""
+def open_source(section: Source, budget: QueryBudget | None = None) -> SqlSource:
+    """Open a source's table; connects at the first read. Without a budget it may be read at any pace."""
     columns = section.columns
     if columns is not None and section.time_column is not None:
         columns = (*columns, section.time_column)
     return SqlSource(
         section.url.get_secret_value(),
         SqlTable(section.table, section.cursor, section.key, columns, section.schema_name),
-        stop=wiring.stop,
-        clock=wiring.clock,
         start=section.start,  # type: ignore[arg-type]  # the settings allow nothing else
-        queries_per_minute=section.queries_per_minute,
+        budget=budget,
         timeout=section.query_timeout,
     )
 
 
-def open_references(wiring: Wiring, section: Source) -> JoinedReferences | NoReferences:
+def open_references(
+    wiring: Wiring, section: Source, budget: QueryBudget | None = None
+) -> JoinedReferences | NoReferences:
     """Open a source's reference tables; connects at the first load.
 
     Those of one database that are loaded equally often are loaded together.
@@ -189,7 +192,14 @@ def open_references(wiring: Wiring, section: Source) -> JoinedReferences | NoRef
         together.setdefault(place, {})[name] = ReferenceTable(table.table, table.key, table.schema_name)
     return JoinedReferences(
         [
-            SqlReferences(url, tables, clock=wiring.clock, reload_interval=interval, timeout=section.query_timeout)
+            SqlReferences(
+                url,
+                tables,
+                clock=wiring.clock,
+                budget=budget,
+                reload_interval=interval,
+                timeout=section.query_timeout,
+            )
             for (url, interval), tables in together.items()
         ]
     )

@@ -71,7 +71,7 @@ class Standing:
         }
         watermark = lease.watermark if lease is not None else None
         try:
-            opened = open_source(self._wiring, self._wiring.settings.sources[name])
+            opened = open_source(self._wiring.settings.sources[name])
             try:
                 row["watermark"] = opened.position(watermark) if watermark is not None else None
                 row["bound"] = opened.read(None, 1).bound

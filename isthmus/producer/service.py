@@ -192,10 +192,17 @@ class Producer:
 
         Saved before anything is read: "now", asked again by the next owner, would skip what came meanwhile.
         """
-        self._after = self._patiently(self._source.start, self._watches.back_office)
+        self._after = self._patiently(self._start, self._watches.back_office)
         if self._after is not None:
             self._progress.begin(self._after, parts=0)
             self._patiently(self._advance, self._watches.watermark_store)
+
+    def _start(self) -> str | None:
+        while wait := self._source.ready_in():
+            self._check_ownership()
+            if self._stop.wait(min(wait, self._settings.watermark_interval)):
+                raise Stopped
+        return self._source.start()
 
     def _step(self) -> None:
         self._check_ownership()
@@ -219,7 +226,7 @@ class Producer:
         """Read one page, or find out when one may be read."""
         wait = self._source.ready_in()
         if wait > 0:
-            # The source would sleep until then, and nobody would look at acknowledgements and ownership meanwhile.
+            # A moment in the loop and not a sleep: acknowledgements and ownership are looked at meanwhile.
             self._read_at = now + wait
             return
         try:

@@ -9,6 +9,7 @@ import structlog
 
 from isthmus.errors import Fatal, Missing, Refused, TargetDown
 from isthmus.producer.sources import references
+from isthmus.producer.sources.budget import QueryBudget
 from isthmus.producer.sources.references import NoReferences, ReferenceTable, SqlReferences
 from tests.fakes.clock import FakeClock
 
@@ -155,3 +156,16 @@ def test_text_that_is_not_utf_8_spoils_no_reference_table(tables: SqlReferences,
     change(file, "UPDATE CARRIER SET NAME = CAST(x'ff' AS TEXT) WHERE CODE = 'UA'")
     tables.refresh_if_due()
     assert tables.table("carriers")["UA"]["NAME"] == "\udcff"
+
+
+def test_every_statement_of_a_load_is_paid_for(file: Path, clock: FakeClock) -> None:
+    budget = QueryBudget(6, clock)
+    tables = SqlReferences(f"sqlite:///{file}", TABLES, clock=clock, budget=budget, reload_interval=60)
+    tables.refresh_if_due()
+    assert budget.ready_in() == 0.0, "four of the five that may be used at once"
+    clock.move(60.0)
+    tables.refresh_if_due()
+    tables.refresh_if_due()
+    tables.close()
+    budget.spend()
+    assert budget.ready_in() == pytest.approx(10.0)

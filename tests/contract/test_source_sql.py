@@ -14,15 +14,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from isthmus.clock import SystemClock
 from isthmus.errors import Fatal, Missing, Refused, TargetDown, Transient
-from isthmus.lifecycle import Stop, Stopped, ThreadStop
+from isthmus.producer.sources.budget import QueryBudget
 from isthmus.producer.sources.port import Source
 from isthmus.producer.sources.sql import SqlSource, SqlTable
 from isthmus.producer.sources.sql_engine import read_only_engine
 from isthmus.producer.sources.watermarks import key_text, key_values
 from tests.contract.source_contract import SourceContract, read_all
-from tests.fakes.clock import FakeClock, FakeStop
+from tests.fakes.clock import FakeClock
 
 TABLE = SqlTable("stock", cursor="seq", keys=("site", "item"))
 
@@ -54,9 +53,8 @@ class SqliteOffice:
     def source(self, start: Literal["beginning", "now"] | int = "beginning") -> SqlSource:
         return self.open(start=start)
 
-    def open(self, table: SqlTable = TABLE, *, stop: Stop | None = None, **options: Any) -> SqlSource:
-        options.setdefault("clock", SystemClock())
-        source = SqlSource(f"sqlite:///{quote(str(self.path))}", table, stop=stop or ThreadStop(), **options)
+    def open(self, table: SqlTable = TABLE, **options: Any) -> SqlSource:
+        source = SqlSource(f"sqlite:///{quote(str(self.path))}", table, **options)
         self.opened.append(source)
         return source
 
@@ -153,7 +151,7 @@ def test_a_file_whose_name_could_change_how_it_is_opened_is_still_only_read(tmp_
 
 
 def test_a_database_file_that_is_not_there_is_away_and_is_not_made(tmp_path: Path) -> None:
-    source = SqlSource(f"sqlite:///{tmp_path}/no.db", TABLE, stop=ThreadStop(), clock=SystemClock())
+    source = SqlSource(f"sqlite:///{tmp_path}/no.db", TABLE)
     with pytest.raises(TargetDown):
         source.read(None, 1)
     assert list(tmp_path.iterdir()) == []
@@ -206,7 +204,7 @@ def test_a_locked_database_is_tried_again(office: SqliteOffice) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_bytes(b"this is no database" * 100)
-    source = SqlSource(f"sqlite:///{tmp_path}/text.db", TABLE, stop=ThreadStop(), clock=SystemClock())
+    source = SqlSource(f"sqlite:///{tmp_path}/text.db", TABLE)
     with pytest.raises(Refused, match="no database"):
         source.read(None, 1)
     source.close()
@@ -232,7 +230,7 @@ def test_a_row_that_loses_its_cursor_is_noticed_behind_any_watermark(office: Sql
 
 
 def test_a_cursor_of_more_than_thirty_digits_is_fatal_and_a_whole_decimal_is_a_number() -> None:
-    source = SqlSource("sqlite:////nowhere", TABLE, stop=ThreadStop(), clock=SystemClock())
+    source = SqlSource("sqlite:////nowhere", TABLE)
     assert source._cursor(Decimal(10**30 - 1)) == 10**30 - 1
     for wrong in (10**30, Decimal("1.5"), Decimal("NaN"), True):
         with pytest.raises(Fatal, match="seq"):
@@ -247,36 +245,33 @@ def test_a_watermark_of_other_key_columns_is_refused_with_the_way_out(office: Sq
         office.open(SqlTable("stock", "seq", ("item",))).read(row.watermark, 1)
 
 
-def test_the_query_budget_is_waited_for_and_a_stop_ends_the_wait(office: SqliteOffice) -> None:
+def test_every_statement_is_paid_for_and_no_read_waits_by_itself(office: SqliteOffice) -> None:
     clock = FakeClock()
-    stop = FakeStop(clock)
+    source = office.open(budget=QueryBudget(6, clock))
     office.put("a", 1)
-    source = office.open(stop=stop, clock=clock, queries_per_minute=6)
+    waits = []
+    for _ in range(3):
+        source.read(None, 5)
+        waits.append(source.ready_in())
+    source.read('[1,"north","a"]', 5)
+    waits.append(source.ready_in())
+
+    assert waits == pytest.approx([0.0, 0.0, 0.0, 20.0]), "columns, three pages, an empty page and its bound"
+    clock.move(20.0)
+    assert source.ready_in() == 0.0
+
+
+def test_where_now_lies_is_paid_for_too(office: SqliteOffice) -> None:
+    source = office.open(start="now", budget=QueryBudget(1, FakeClock()))
+    source.start()
+    assert source.ready_in() == pytest.approx(120.0)
+
+
+def test_without_a_budget_a_read_may_always_begin(office: SqliteOffice) -> None:
+    source = office.source()
     for _ in range(10):
         source.read(None, 5)
-    assert clock.monotonic() == pytest.approx(60.0), "columns and four pages at once, then one every ten seconds"
-    assert source.ready_in() == pytest.approx(10.0)
-    stop.request()
-    with pytest.raises(Stopped):
-        source.read(None, 5)
-
-
-def test_every_statement_of_a_read_is_paid_for_and_no_read_waits_in_its_middle(office: SqliteOffice) -> None:
-    clock = FakeClock()
-    stop = FakeStop(clock)
-    source = office.open(stop=stop, clock=clock, queries_per_minute=6)
-    for wait in (0.0, 10.0, 20.0):
-        source.read(None, 5)
-        assert source.ready_in() == pytest.approx(wait), "an empty page and its bound are two statements"
-    assert stop.waits == pytest.approx([10.0])
-
-
-def test_without_a_budget_nothing_waits(office: SqliteOffice) -> None:
-    stop = FakeStop(FakeClock())
-    source = office.open(stop=stop)
-    for _ in range(10):
-        source.read(None, 5)
-    assert (stop.waits, source.ready_in()) == ([], 0.0)
+    assert source.ready_in() == 0.0
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])
@@ -364,7 +359,7 @@ def test_an_address_that_cannot_be_a_back_office_is_fatal_and_not_repeated_in_th
 
 def test_a_table_without_keys_is_refused() -> None:
     with pytest.raises(ValueError, match="key column"):
-        SqlSource("sqlite:////x", SqlTable("t", "seq", ()), stop=ThreadStop(), clock=SystemClock())
+        SqlSource("sqlite:////x", SqlTable("t", "seq", ()))
 
 
 @pytest.mark.parametrize(

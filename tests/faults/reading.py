@@ -7,8 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from isthmus.clock import SystemClock
-from isthmus.lifecycle import ThreadStop
 from isthmus.producer.sources.sql import SqlSource, SqlTable
 from tests.faults.row import Context, Result
 from tests.simulation.ground import folder
@@ -75,4 +73,4 @@ def _next_position(source: SqlSource, after: str | None) -> int | None:
 
 def _open(path: Path) -> SqlSource:
     table = SqlTable("stock", cursor="seq", keys=("item",))
-    return SqlSource(f"sqlite:///{path}", table, stop=ThreadStop(), clock=SystemClock())
+    return SqlSource(f"sqlite:///{path}", table)

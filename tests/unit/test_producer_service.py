@@ -368,3 +368,14 @@ def test_while_the_query_budget_is_used_up_acknowledgements_watermark_and_owners
     assert desk.watermark == '[0,"secret"]'
     assert desk.saved[0][0] < 5.0
     assert max(desk.stop.waits, default=0.0) < 1.0
+
+
+def test_a_start_waits_for_the_query_budget_and_sees_meanwhile_that_the_source_is_lost() -> None:
+    desk = Desk([row(0)], start='[0,"secret"]')
+    desk.source.clock = desk.clock
+    desk.source.ready_at = 60.0
+    desk.clock.at(10.0, lambda: setattr(desk, "is_lost", True))
+    with pytest.raises(OwnershipLost):
+        desk.run(120.0)
+    assert desk.source.starts == 0
+    assert desk.clock.monotonic() < 11.0

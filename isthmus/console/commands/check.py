@@ -74,7 +74,7 @@ def _stream(wiring: Wiring) -> str:
 
 def _source(wiring: Wiring, name: str) -> str:
     section = wiring.settings.sources[name]
-    opened, references = open_source(wiring, section), open_references(wiring, section)
+    opened, references = open_source(section), open_references(wiring, section)
     try:
         references.refresh_if_due()
         bound = opened.read(None, 1).bound

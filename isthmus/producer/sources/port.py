@@ -52,14 +52,13 @@ class Source(Protocol):
     def read(self, after: str | None, limit: int) -> Page:
         """Give the rows after a watermark (None: all), at most `limit`, in the order of cursor and key.
 
-        They, and the bound, are from one snapshot.
-
-        Waits first while the query budget is used up: who has other things to do asks `ready_in` before.
+        They, and the bound, are from one snapshot. Never waits for the query budget: who would keep to it asks
+        `ready_in` before.
         """
         ...
 
     def ready_in(self) -> float:
-        """Give the seconds until `read` need not wait for the query budget, 0.0: now. Asks nobody; never raises."""
+        """Give the seconds until the query budget allows a `start` or `read`, 0.0: now. Asks nobody, never raises."""
         ...
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from isthmus.clock import Clock
 from isthmus.errors import Fatal, IsthmusError, Missing, Refused
 from isthmus.log import Away, get_logger
+from isthmus.producer.sources.budget import QueryBudget
 from isthmus.producer.sources.sql_engine import meaning, read_only_engine
 
 MOST_ROWS = 200_000
@@ -73,6 +74,7 @@ class SqlReferences:
     """Reference tables in one database. A `References` whose owner calls `refresh_if_due` between two pages.
 
     `tables` gives each table by the name that translators use. `reload_interval` and `timeout` are in seconds.
+    Loading pays two statements a table out of `budget` (None: no bound), and never waits for it.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SqlReferences:
         tables: Mapping[str, ReferenceTable],
         *,
         clock: Clock,
+        budget: QueryBudget | None = None,
         reload_interval: float = 300.0,
         timeout: float = 30.0,
     ) -> None:
@@ -90,6 +93,7 @@ class SqlReferences:
         self._engine = read_only_engine(url, timeout)
         self._where = dict(tables)
         self._clock = clock
+        self._budget = budget
         self._interval = reload_interval
         self._tables: dict[str, Table] | None = None
         self._due_at = 0.0
@@ -142,11 +146,13 @@ class SqlReferences:
     def _read(self, where: ReferenceTable) -> Table:
         try:
             with self._engine.connect() as connection:
+                self._spend()
                 found = inspect(connection).get_columns(where.name, schema=where.schema)
                 names = [each["name"] for each in found]
                 if absent := [key for key in where.keys if key not in names]:
                     raise Missing(f"The reference table {where.name} has no column {', '.join(absent)}.", hint=_LOOK)
                 clause = table(where.name, *(column(name) for name in names), schema=where.schema)
+                self._spend()
                 rows = connection.execute(select(clause).limit(MOST_ROWS + 1)).fetchall()
         except NoSuchTableError:
             raise Missing(f"The back office has no table {where.name}.", hint=_LOOK) from None
@@ -163,6 +169,10 @@ class SqlReferences:
         if len(result) < len(rows):
             raise Refused(f"Rows of the reference table {where.name} share one key.", hint=_LOOK)
         return MappingProxyType(result)
+
+    def _spend(self) -> None:
+        if self._budget is not None:
+            self._budget.spend()
 
 
 def _unknown(name: str) -> Fatal:

@@ -40,10 +40,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from isthmus.change import POSITION_DIGITS
-from isthmus.clock import Clock
 from isthmus.errors import Fatal, Missing, Refused, Transient
-from isthmus.lifecycle import Stop, Stopped
-from isthmus.producer.pacing import Bucket
+from isthmus.producer.sources.budget import QueryBudget
 from isthmus.producer.sources.port import Page, SourceRow
 from isthmus.producer.sources.sql_engine import meaning, read_only_engine
 from isthmus.producer.sources.watermarks import key_text, key_values
@@ -52,8 +50,6 @@ BEFORE_ALL = -1
 """A cursor before every cursor."""
 _MOST = 10**POSITION_DIGITS
 _LOOK = "Look at the source's table and columns in the settings."
-_QUERIES_AT_ONCE = 5
-"""How much of the query budget may be used at once after a rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +96,9 @@ def _bound_value(value: Any) -> Any:
 class SqlSource:
     """A table of a SQL database. Passes the contract of `Source`.
 
-    `start` is where a source without a watermark begins: `beginning`, `now`, or after a cursor value.
-    `queries_per_minute` bounds the statements sent (None: no bound), looking at the columns among them; `timeout` in
-    seconds how long one may take. A read that needs more than one statement is not held up between them: the next
-    read waits for all of them.
+    `start` is where a source without a watermark begins: `beginning`, `now`, or after a cursor value. Every statement
+    is paid for out of `budget` (None: no bound), looking at the columns among them; `timeout` is how long one may
+    take, in seconds.
     """
 
     def __init__(
@@ -111,10 +106,8 @@ class SqlSource:
         url: str,
         what: SqlTable,
         *,
-        stop: Stop,
-        clock: Clock,
         start: Literal["beginning", "now"] | int = "beginning",
-        queries_per_minute: float | None = None,
+        budget: QueryBudget | None = None,
         timeout: float = 30.0,
     ) -> None:
         """Connect to nothing yet. Raises Fatal for an address that is none, ValueError for a table without keys."""
@@ -122,14 +115,8 @@ class SqlSource:
             raise ValueError(f"table {what.name} needs at least one key column")
         self._engine = read_only_engine(url, timeout)
         self._what = what
-        self._stop = stop
-        self._clock = clock
         self._start = start
-        self._budget = (
-            None
-            if queries_per_minute is None
-            else Bucket(queries_per_minute / 60, min(queries_per_minute, _QUERIES_AT_ONCE) - 1)
-        )
+        self._budget = budget
         self._shape: _Shape | None = None
         self._pages: dict[tuple[type, ...] | None, Select[Any]] = {}
 
@@ -148,8 +135,7 @@ class SqlSource:
         """Give the rows after a watermark, at most `limit`, with the bound of the same snapshot.
 
         Raises `TargetDown` or `Transient` when the database is away, locked or slow; `Missing` where table or column
-        is not there; `Refused` for a watermark of another kind; `Fatal` for a cursor that is no whole number;
-        `Stopped` when a stop is requested while the budget is used up.
+        is not there; `Refused` for a watermark of another kind; `Fatal` for a cursor that is no whole number.
         """
         position = None if after is None else self._position(after)
         with self._reading() as (connection, shape):
@@ -169,8 +155,8 @@ class SqlSource:
         return Page(self._rows(shape, found), bound, more=len(found) >= limit)
 
     def ready_in(self) -> float:
-        """Give the seconds until `read` need not wait for the budget, 0.0: now. Asks nobody; never raises."""
-        return 0.0 if self._budget is None else max(0.0, self._budget.opens_at() - self._clock.monotonic())
+        """Give the seconds until the budget allows the next read, 0.0: now. Asks nobody; never raises."""
+        return 0.0 if self._budget is None else self._budget.ready_in()
 
     def position(self, watermark: str) -> int:
         """Give the cursor in a watermark; -1 is before every row. Asks nobody.
@@ -185,7 +171,6 @@ class SqlSource:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[Connection, _Shape]]:
-        self._wait_for_budget()
         known = self._shape
         try:
             with self._engine.connect() as connection:
@@ -201,15 +186,9 @@ class SqlSource:
                 meant = Transient(f"{self._what.name} may have changed, it is looked at again.", cause="changed")
             raise meant from error
 
-    def _wait_for_budget(self) -> None:
-        while wait := self.ready_in():
-            if self._stop.wait(wait):
-                raise Stopped
-
     def _spend(self) -> None:
-        """Pay for one statement. Never waits: a read under way would hold a connection meanwhile."""
         if self._budget is not None:
-            self._budget.spend(1, self._clock.monotonic())
+            self._budget.spend()
 
     def _look(self, connection: Connection) -> _Shape:
         what = self._what
