@@ -130,6 +130,8 @@ BY_OPERATION: Mapping[tuple[str, str], _Verdict] = {
     ("CreateStream", "LimitExceededException"): _QUOTA,
 }
 
+_REACH = "Check the way to AWS, and endpoint_url in [aws] if it is set."
+
 BY_CLASS: Mapping[str, _Verdict] = {
     # botocore.exceptions, the most special class first found along an error's line of ancestors
     "NoCredentialsError": _fatal("Set access_key_id and secret_access_key in [aws], or AWS's own environment."),
@@ -143,9 +145,9 @@ BY_CLASS: Mapping[str, _Verdict] = {
     "TokenRetrievalError": _CREDENTIALS,
     "MetadataRetrievalError": _CREDENTIALS,
     "ParamValidationError": _INVALID,
-    "ReadTimeoutError": _down("timeout"),
-    "ConnectTimeoutError": _down("timeout"),
-    "EndpointConnectionError": _down("unreachable"),
+    "ReadTimeoutError": _down("timeout", _REACH),
+    "ConnectTimeoutError": _down("timeout", _REACH),
+    "EndpointConnectionError": _down("unreachable", _REACH),
     "ConnectionClosedError": _down("connection-lost"),
     "ProxyConnectionError": _down("unreachable"),
     "SSLError": _down("tls", "Check the certificate of the other side and this machine's clock."),
@@ -179,7 +181,7 @@ def classify(error: Exception) -> IsthmusError:
         operation = str(getattr(error, "operation_name", ""))
         text = str(_details(error).get("Message", ""))[:_LONGEST_MESSAGE]
         return _by_code(error, code, operation, text)(f"{operation}: {code}: {text}".rstrip(": ") + ".")
-    message = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
+    message = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE].rstrip(". ") + "."
     for ancestor in type(error).__mro__:
         if verdict := BY_CLASS.get(ancestor.__name__):
             return verdict(message)

@@ -11,9 +11,11 @@ from isthmus.console.producing import open_source
 from isthmus.console.wiring import Wiring, reader_of
 from isthmus.consumer.feed import Shard
 from isthmus.consumer.kinesis import KinesisFeed
-from isthmus.errors import IsthmusError
+from isthmus.errors import IsthmusError, TargetDown
 
 T = TypeVar("T")
+_UNKNOWN = "Owner and watermark are not known: see the stream's trouble."
+_STREAM, _TABLE = "stream", "table"
 MOST_RECORDS = 100
 """Records after a checkpoint that are counted: what is more is many."""
 
@@ -24,40 +26,49 @@ class Standing:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self.error: IsthmusError | None = None
+        self._silent: set[str] = set()
 
     def look(self) -> dict[str, Any]:
         """Give everything, in the form that `isthmus status --json` documents."""
         settings = self._wiring.settings
         stream = {"name": settings.stream.name, "shards": None, "lanes": settings.stream.lanes, "trouble": ""}
         checkpoints = self._wiring.checkpoints()
-        facts = self._ask(lambda: self._wiring.stream(checkpoints), stream)
+        facts = self._ask(_STREAM, lambda: self._wiring.stream(checkpoints), stream)
         if facts is not None:
             stream["shards"] = facts.open_shards
-        leases = {lease.name: lease for lease in self._ask(checkpoints.leases.all, stream) or []}
-        held = self._ask(lambda: owners(checkpoints.leases.all, self._wiring.stop), stream) if leases else None
+        found = self._ask(_TABLE, checkpoints.leases.all, stream)
+        leases = None if found is None else {lease.name: lease for lease in found}
+        held = self._ask(_TABLE, lambda: owners(checkpoints.leases.all, self._wiring.stop), stream) if leases else None
         by_lease = held or {}
+        unknown = "" if leases == {} or held is not None else _UNKNOWN
         return {
             "application": settings.application,
             "stream": stream,
             "worker": _owner(by_lease.get(worker_lease(settings.application))),
             "sources": [
-                self._source(name, leases.get(source_lease(name)), by_lease.get(source_lease(name)))
+                self._source(name, (leases or {}).get(source_lease(name)), by_lease.get(source_lease(name)), unknown)
                 for name in settings.sources
             ],
-            "shards": self._shards(stream, self._ask(checkpoints.shards.read_all, stream) or {}),
+            "shards": self._shards(stream, self._ask(_TABLE, checkpoints.shards.read_all, stream) or {}),
             **self._front_office(),
         }
 
-    def _ask(self, question: Callable[[], T], row: dict[str, Any]) -> T | None:
+    def _ask(self, part: str, question: Callable[[], T], row: dict[str, Any]) -> T | None:
         """Ask what all else rests on; note in the row why it could not be answered."""
+        if part in self._silent:
+            return None
         try:
             return question()
         except IsthmusError as error:
+            if isinstance(error, TargetDown):
+                # One time limit is long enough for who looks: a part that did not answer is not asked again.
+                self._silent.add(part)
             self.error = self.error or error
             row["trouble"] = row["trouble"] or str(error)
             return None
 
-    def _source(self, name: str, lease: Lease | None, owner: Owner | None) -> dict[str, Any]:
+    def _source(self, name: str, lease: Lease | None, owner: Owner | None, unknown: str) -> dict[str, Any]:
+        """Tell of one source. `unknown` says why lease and owner are not known, where they are not."""
         row: dict[str, Any] = {
             "name": name,
             "watermark": None,
@@ -67,7 +78,7 @@ class Standing:
             "epoch": lease.epoch if lease is not None else None,
             "generation": lease.generation if lease is not None else None,
             "owner": _owner(owner),
-            "trouble": "",
+            "trouble": unknown,
         }
         watermark = lease.watermark if lease is not None else None
         try:
@@ -78,15 +89,16 @@ class Standing:
             finally:
                 opened.close()
         except IsthmusError as error:
-            row["trouble"] = str(error)
+            row["trouble"] = f"{error} {unknown}".rstrip()
             return row
-        row["behind"] = max(0, (row["bound"] or 0) - (row["watermark"] or 0))
+        if lease is not None or not unknown:
+            row["behind"] = max(0, (row["bound"] or 0) - (row["watermark"] or 0))
         return row
 
     def _shards(self, stream: dict[str, Any], saved: dict[str, ShardCheckpoint]) -> list[dict[str, Any]]:
         settings = self._wiring.settings
         feed = KinesisFeed(aws.client(self._wiring.access, "kinesis"), settings.stream.name)
-        listed = self._ask(feed.shards, stream)
+        listed = self._ask(_STREAM, feed.shards, stream)
         if listed is None:
             # The stream does not say which shards it has; the checkpoints still do.
             listed = [Shard(name, (), closed=saved[name].ended) for name in sorted(saved)]

@@ -58,7 +58,7 @@ def _print(found: dict[str, Any]) -> None:
     out.print(title(found["application"]))
     shape = stream["trouble"] or f"{stream['shards']} shards, {stream['lanes']} lanes"
     out.print(f"stream {stream['name']}: {shape}")
-    out.print(f"worker: {_owner(found['worker'], found['stream']['trouble'])}")
+    out.print(f"worker: {_owner(found['worker'], '?' if stream['trouble'] else '')}")
     out.print()
     out.print(
         table(
