@@ -121,6 +121,22 @@ def test_an_emulator_that_dies_ends_the_demo_with_code_1_and_a_sentence_that_say
 
 
 @on_linux
+def test_a_pipeline_process_that_somebody_kills_is_started_again_and_counted(tmp_path: Path) -> None:
+    with demo(tmp_path, "--json") as process:
+        assert process.stdout is not None
+        says(process, "first change applied after")
+        for name in ("produce", "consume"):
+            (victim,) = [pid for pid, command in children(process.pid).items() if f" {name} " in command]
+            os.kill(victim, signal.SIGKILL)
+            says(process, f"`isthmus {name}` was ended by signal 9: it is started again")
+        out, _ = process.communicate()
+        assert process.returncode == 0
+        summary = json.loads(out.splitlines()[-1])
+        assert (summary["ok"], summary["restarts"]) == (True, {"producer": 1, "consumer": 1})
+        assert "2 times a process was killed and started again" in " ".join(out.split())
+
+
+@on_linux
 def test_a_demo_that_stays_shows_its_memory_and_ends_on_ctrl_c_with_code_130_and_all_processes(
     tmp_path: Path,
 ) -> None:

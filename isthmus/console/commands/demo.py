@@ -98,6 +98,9 @@ def demo(
       isthmus status --config /tmp/flights/isthmus.toml
       isthmus trace flight/UA1545/2013-01-01/EWR --config /tmp/flights/isthmus.toml
 
+    Kill the producer or the consumer yourself, if you like: it is started again. Without the AWS emulator or the back
+    office there is no demo, and it says so.
+
     Exit code 0 only if nothing differs, the books balance, and every planned fault has happened.
     """
     clock, stop = SystemClock(), ThreadStop()

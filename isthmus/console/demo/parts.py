@@ -75,7 +75,7 @@ def _start(  # noqa: PLR0917 - it is the one caller's own second half
     view.say(f"the emulator and the stream {settings.stream.name} are there")
     watch.until(lambda: office.scheduled is not None, _QUICK_SECONDS)
     view.say(f"the back office holds {office.scheduled:,} flights")
-    pipeline = Pipeline(place)
+    pipeline = Pipeline(place, view.say)
     stack.callback(pipeline.end)
     watch.add(pipeline.check)
     return Parts(

@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from isthmus.console.children import Child
@@ -15,6 +15,8 @@ _COMMANDS: Final[Mapping[Victim, str]] = {Victim.PRODUCER: "produce", Victim.CON
 _END_SECONDS = 12.0
 """A soft stop takes 10 s at most."""
 _KILL_SECONDS = 10.0
+_MOST_DEATHS = 20
+"""Deaths by a signal that nobody here sent: more are no accident, and starting again would hide why."""
 
 
 def free_port() -> int:
@@ -25,21 +27,34 @@ def free_port() -> int:
 
 
 class Pipeline:
-    """`isthmus produce` and `isthmus consume`, each in a process of its own."""
+    """`isthmus produce` and `isthmus consume`, each in a process of its own.
 
-    def __init__(self, place: Place) -> None:
+    One that dies of a signal is started again, as an init system would, and `say` tells it.
+    """
+
+    def __init__(self, place: Place, say: Callable[[str], None]) -> None:
         self._place = place
+        self._say = say
+        self._deaths = 0
         self._peaks = dict.fromkeys(Victim, 0.0)
         self._ending = False
         self.restarts = dict.fromkeys(Victim, 0)
         self._children = {victim: self._start(victim) for victim in Victim}
 
     def check(self) -> None:
-        """Raise `Fatal` when one of them has ended by itself; take note of their memory."""
-        for child in () if self._ending else self._children.values():
+        """Start again what was killed from outside; take note of their memory.
+
+        Raises `Fatal` when one of them has ended by itself, or is killed again and again.
+        """
+        for victim, child in () if self._ending else list(self._children.items()):
             code = child.poll()
-            if code is not None:
+            if code is None:
+                continue
+            if code >= 0 or self._deaths >= _MOST_DEATHS:
                 raise Fatal(f"`isthmus {child.name}` ended with code {code}. The end of its log:\n{child.log_tail()}")
+            self._deaths += 1
+            self._say(f"`isthmus {child.name}` was ended by signal {-code}: it is started again")
+            self._start_again(victim)
         self._measure()
 
     def kill(self, victim: Victim) -> None:
@@ -49,9 +64,7 @@ class Pipeline:
         child.signal(signal.SIGKILL)
         if child.wait(_KILL_SECONDS) != -signal.SIGKILL:
             raise Fatal(f"`isthmus {child.name}` ended by itself just before it was killed:\n{child.log_tail()}")
-        child.end()
-        self._children[victim] = self._start(victim)
-        self.restarts[victim] += 1
+        self._start_again(victim)
 
     def end(self) -> None:
         """End both, softly and at the same time. Safe to repeat."""
@@ -79,6 +92,11 @@ class Pipeline:
         for victim, child in self._children.items():
             if child.poll() is None:
                 self._peaks[victim] = max(self._peaks[victim], high_water_mb(child.pid))
+
+    def _start_again(self, victim: Victim) -> None:
+        self._children[victim].end()
+        self._children[victim] = self._start(victim)
+        self.restarts[victim] += 1
 
     def _start(self, victim: Victim) -> Child:
         command = _COMMANDS[victim]
