@@ -174,13 +174,7 @@ def ensure_retention(kinesis: "KinesisClient", name: str, hours: int, *, stop: S
 
 def ensure_queue(sqs: "SQSClient", name: str) -> bool:
     """Make the queue where it is not there, with the longest retention (14 days). True: it was made now."""
-    try:
-        sqs.get_queue_url(QueueName=name)
-    except Exception as error:
-        wrong = classify(error)
-        if not isinstance(wrong, Missing):
-            raise wrong from error
-    else:
+    if _is_there(lambda: sqs.get_queue_url(QueueName=name)):
         return False
     return _make(
         lambda: sqs.create_queue(QueueName=name, Attributes={"MessageRetentionPeriod": str(14 * 24 * 3600)}),
@@ -190,18 +184,23 @@ def ensure_queue(sqs: "SQSClient", name: str) -> bool:
 
 def ensure_bucket(s3: "S3Client", name: str) -> bool:
     """Make the bucket where it is not there, closed to the public. True: it was made now."""
-    try:
-        s3.head_bucket(Bucket=name)
-    except Exception as error:
-        wrong = classify(error)
-        if not isinstance(wrong, Missing):
-            raise wrong from error
-    else:
+    if _is_there(lambda: s3.head_bucket(Bucket=name)):
         return False
     region = s3.meta.region_name
     # us-east-1 is the one region that must not be named (S3 API, CreateBucket, LocationConstraint).
     place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     return _make(lambda: s3.create_bucket(Bucket=name, **place), there="BucketAlreadyOwnedByYou")
+
+
+def _is_there(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except Exception as error:
+        wrong = classify(error)
+        if isinstance(wrong, Missing):
+            return False
+        raise wrong from error
+    return True
 
 
 def _make(create: Callable[[], object], *, there: str) -> bool:
