@@ -104,7 +104,9 @@ def tells_what_lies_in_the_stream(shop: Shop) -> None:
     assert {"marker", "upsert", "untranslated"} == {line["verb"] for line in lines}
     assert all("data" not in line for line in lines)
     one = shop.command("peek", "--key", "customer/4", "--data")
-    (line,) = [json.loads(line) for line in one.out.splitlines()]
+    # A producer that was killed before its watermark was saved sends it again, as the same change.
+    *again, line = [json.loads(line) for line in one.out.splitlines()]
+    assert {each["id"] for each in again} <= {line["id"]}
     assert line["data"]["row"]["NAM1"] == "MARIE CURIE"
     rest = shop.command("peek", "--shard", line["shard"], "--after", line["sequence"], "--key", "customer/4")
     assert (rest.code, rest.out) == (0, "")
