@@ -60,11 +60,32 @@ class Attempts:
 
     def until_done(self, action: Callable[[], T], *, stop: Stop, chance: Chance, backoff: Backoff) -> T:
         """Run the action until it returns, as `retry.keep_trying` does."""
-        return keep_trying(
-            action,
-            stop=stop,
-            chance=chance,
-            backoff=backoff,
-            on_failure=self.failed,
-            on_recovery=self.recovered,
-        )
+        done = keep_trying(action, stop=stop, chance=chance, backoff=backoff, on_failure=self.failed)
+        # Not only after failures of this call: an earlier one may have ended while the thing was away.
+        self.recovered()
+        return done
+
+
+class AttemptsByPart:
+    """The `Attempts` of every part and place, made when first asked for and kept.
+
+    An outage may end who met it (a lost ownership does): whoever comes next with the same part and place speaks on for
+    them, and what the one found away the other finds back. From any task; each `Attempts` stays one task's at a time.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._kept: dict[tuple[str, str], Attempts] = {}
+
+    def watch(self, part: str, where: str = "") -> Attempts:
+        """Give the part's `Attempts`, the same one each time."""
+        found = self._kept.get((part, where))
+        if found is None:
+            found = self._kept.setdefault((part, where), Attempts(part, self._metrics, self._clock, where=where))
+        return found
+
+    def forget(self, where: str) -> None:
+        """Let go of everything at a place that is no more, e.g. a shard that has ended."""
+        for key in [key for key in list(self._kept) if key[1] == where]:
+            self._kept.pop(key).forget()

@@ -38,13 +38,13 @@ def keep_trying(
     chance: Chance,
     backoff: Backoff,
     on_failure: Callable[[Transient, int], None],
-    on_recovery: Callable[[int], None],
+    on_recovery: Callable[[int], None] | None = None,
 ) -> T:
     """Run the action until it returns; only `Transient` is tried again, without a limit of attempts.
 
     `on_failure(error, attempt)` is told of each failure, `on_recovery(attempts)` once when it goes again after
-    failures. Raises `Stopped`
-    when a stop is requested while waiting, and whatever the action raises besides `Transient`.
+    failures. Raises `Stopped` when a stop is requested while waiting, and whatever the action raises besides
+    `Transient`.
     """
     attempt = 0
     while True:
@@ -56,6 +56,6 @@ def keep_trying(
             if stop.wait(backoff.delay(attempt, chance)):
                 raise Stopped from error
         else:
-            if attempt:
+            if attempt and on_recovery is not None:
                 on_recovery(attempt)
             return result

@@ -1,11 +1,10 @@
 """The composition root of `isthmus consume`: the shards of the stream, decided in the front-office store."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 
 from isthmus import aws
-from isthmus.attempts import Attempts
+from isthmus.attempts import AttemptsByPart
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import worker_lease
@@ -39,15 +38,14 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     store = store_of(wiring.settings, entities)
     checkpoints = wiring.checkpoints()
     facts = wiring.stream(checkpoints)
-    wiring.patiently(wiring.watch("front_office"), lambda: wiring.check_front_office(store, entities))
+    attempts = AttemptsByPart(wiring.metrics, wiring.clock)
+    wiring.patiently(attempts.watch("front_office"), lambda: wiring.check_front_office(store, entities))
     name = worker_lease(wiring.settings.application)
-    attempts = wiring.watch("lease", name)
-    # An outage longer than the lease ends a runtime: the next one must know what the one before has said to be away.
-    watch = cache(wiring.watch)
+    leasing = attempts.watch("lease", name)
     while not wiring.stop.requested():
         try:
-            with owning(wiring, checkpoints, name, facts.identity, attempts, wait=False) as (_, heart):
-                _decide(wiring, checkpoints, facts, heart, store, entities, watch)
+            with owning(wiring, checkpoints, name, facts.identity, leasing, wait=False) as (_, heart):
+                _decide(wiring, checkpoints, facts, heart, store, entities, attempts)
         except OwnershipLost as error:
             # Another took over, or we could not say for too long that we live. Asking for it again tells which.
             log.warning("worker_lost", why=str(error))
@@ -61,7 +59,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     heart: Heart,
     store: Store,
     entities: list[Entity],
-    watch: Callable[[str, str], Attempts],
+    attempts: AttemptsByPart,
 ) -> None:
     # The runtime stops itself when anything in it fails; the process shall live on when it only lost its lease.
     stop = wiring.stop.part()
@@ -77,7 +75,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     with _closing_all() as sessions:
         keeping = ThreadTask("housekeeping", house.run)
         try:
-            _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions, stop, watch).run()
+            _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions, stop, attempts).run()
         finally:
             stop.request()
             keeping.result()
@@ -92,7 +90,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     entities: Mapping[str, Entity],
     sessions: list[Session],
     stop: ThreadStop,
-    watch: Callable[[str, str], Attempts],
+    attempts: AttemptsByPart,
 ) -> LocalRuntime:
     settings = wiring.settings
     payloads = wiring.payloads()
@@ -108,6 +106,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
             clock=wiring.clock,
             chance=wiring.chance,
             metrics=wiring.metrics,
+            attempts=attempts,
             settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
             counts=begin.counts if begin is not None else None,
         )
@@ -123,13 +122,13 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
         clock=wiring.clock,
         chance=wiring.chance,
         metrics=wiring.metrics,
+        attempts=attempts,
         settings=LocalSettings(
             poll_interval=settings.consumer.poll_interval,
             reads_per_second=settings.consumer.reads_per_second,
             max_records=settings.consumer.max_records,
             checkpoint_interval=settings.consumer.checkpoint_interval,
         ),
-        watch=watch,
     )
 
 

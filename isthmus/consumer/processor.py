@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from isthmus.attempts import Attempts
+from isthmus.attempts import Attempts, AttemptsByPart
 from isthmus.chance import Chance
 from isthmus.change import MAX_KEY_CHARACTERS, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
 from isthmus.clock import Clock, from_rfc3339
@@ -52,6 +52,7 @@ class ShardProcessor:
         clock: Clock,
         chance: Chance,
         metrics: Metrics,
+        attempts: AttemptsByPart,
         settings: ProcessorSettings,
         counts: Mapping[str, int] | None = None,
     ) -> None:
@@ -62,9 +63,9 @@ class ShardProcessor:
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
-        self._store_attempts = Attempts("front_office", metrics, clock, where=shard)
+        self._store_attempts = attempts.watch("front_office", shard)
         self._settings = settings
-        self._payload_attempts = Attempts("payloads", metrics, clock, where=shard)
+        self._payload_attempts = attempts.watch("payloads", shard)
         # A payload goes into an event, and that into a bundle: it leaves two levels, or it could not be written again.
         levels = min(settings.limits.max_depth, DEFAULT_LIMITS.max_depth) - 2
         self._payload_limits = replace(settings.limits, max_depth=levels)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
+from isthmus.attempts import AttemptsByPart
 from isthmus.change import Change, Outcome, Verb, version_of
 from isthmus.codec import bundle, encode
 from isthmus.consumer.applier import Applier
@@ -88,6 +89,7 @@ class ProcessorDesk:
             clock=self.clock,
             chance=random.Random(1),
             metrics=self.metrics,
+            attempts=AttemptsByPart(self.metrics, self.clock),
             settings=ProcessorSettings(batch_changes=batch_changes),
             counts={"stale": 4},
         )

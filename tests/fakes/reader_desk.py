@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from isthmus.attempts import AttemptsByPart
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.consumer.feed import Fetched
 from isthmus.consumer.runtimes.reader import ShardReader
@@ -60,6 +61,7 @@ class Desk:
             chance=Half(),
             lost=lambda: self.lost,
             metrics=self.metrics,
+            attempts=AttemptsByPart(self.metrics, self.clock),
             settings=self.settings,
         )
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from isthmus.attempts import Attempts
+from isthmus.attempts import AttemptsByPart
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.consumer.feed import Record
 from isthmus.consumer.runtimes.local import LocalRuntime
@@ -62,7 +62,7 @@ class Life:
         before: Callable[[str, Record], object] = lambda _shard, _record: None,
         make_failing: list[Exception] | None = None,
         checkpoints: Any = None,
-        watch: Callable[[str, str], Attempts] | None = None,
+        attempts: AttemptsByPart | None = None,
     ) -> None:
         self.world = world
         self.tasks = Greenlets(world.clock)
@@ -83,8 +83,8 @@ class Life:
             clock=world.clock,
             chance=random.Random(1),
             metrics=self.metrics,
+            attempts=attempts or AttemptsByPart(self.metrics, world.clock),
             settings=settings or LocalSettings(),
-            watch=watch,
         )
         self.task: GreenTask[None] = self.tasks("runtime", self._run)
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from isthmus.attempts import AttemptsByPart
 from isthmus.change import Change, Kind
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.feed import Record
@@ -58,6 +59,7 @@ class Front:
             clock=clock,
             chance=random.Random(1),
             metrics=self.metrics,
+            attempts=AttemptsByPart(self.metrics, clock),
             settings=ProcessorSettings(batch_changes=self.batch_changes),
         )
         return self.processor

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from isthmus.attempts import AttemptsByPart
 from isthmus.change import Kind
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import acquire, source_lease, worker_lease
@@ -162,6 +163,7 @@ def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
     store = SqliteStore(world.front_office, list(ENTITIES.values()))
     store._writer = GreenLock(process)  # type: ignore[assignment]  # as a lock does, in virtual time
     stop = Part(process)
+    attempts = AttemptsByPart(METRICS, clock)
 
     def open_session() -> SimSession:
         session = store.session()
@@ -182,6 +184,7 @@ def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
             clock=clock,
             chance=process.chance,
             metrics=METRICS,
+            attempts=attempts,
             settings=ProcessorSettings(batch_changes=sizes.batch_changes, backoff=_BACKOFF),
             counts=begin.counts if begin is not None else None,
         )
@@ -197,6 +200,7 @@ def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
         clock=clock,
         chance=process.chance,
         metrics=METRICS,
+        attempts=attempts,
         settings=LocalSettings(
             poll_interval=1.1,
             max_records=sizes.max_records,

@@ -1,11 +1,9 @@
 """All shards of a stream in one process: who starts when."""
 
-from functools import cache
-
 import pytest
 from structlog.testing import capture_logs
 
-from isthmus.attempts import Attempts
+from isthmus.attempts import AttemptsByPart
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.errors import OwnershipLost
@@ -248,12 +246,12 @@ def test_a_shard_that_retention_takes_while_the_stream_is_away_is_named_and_its_
     assert world.firsts() == {lane: [f"{lane}:0", f"{lane}:2"] for lane in range(LANES)}
 
 
-@pytest.mark.parametrize("part", ["stream", "checkpoint", "shard_list"])
+@pytest.mark.parametrize("part", ["stream", "checkpoint", "shard_list", "front_office"])
 def test_what_one_runtime_found_away_the_next_one_finds_back_and_both_is_said_once(part: str) -> None:
     world = World()
     (shard,) = world.stream.open_shards()
     metrics = Metrics()
-    watch = cache(lambda part, where: Attempts(part, metrics, world.clock, where=where))
+    attempts = AttemptsByPart(metrics, world.clock)
     label = part if part == "shard_list" else f"{part}/{shard}"
 
     def gauge() -> float | None:
@@ -264,17 +262,18 @@ def test_what_one_runtime_found_away_the_next_one_finds_back_and_both_is_said_on
         world.stream.fail("fetch", away, times=999)
     elif part == "checkpoint":
         world.checkpoints.failing = [away() for _ in range(999)]
-    else:
+    elif part == "shard_list":
         world.stream.fail("shards", away, times=999)
+    failing = [away() for _ in range(999)] if part == "front_office" else []
     with capture_logs() as logs:
-        first = Life(world, watch=watch).go(10)
+        first = Life(world, attempts=attempts, make_failing=failing).go(10)
         first.lost = True
         with pytest.raises(OwnershipLost):
             first.finish()
         assert gauge() == 1
         world.stream.mend()
         world.checkpoints.failing.clear()
-        Life(world, watch=watch).go(30).end()
+        Life(world, attempts=attempts).go(30).end()
 
     assert [line["event"] for line in logs if line["event"].endswith(("_away", "_back"))] == [
         f"{part}_away",
@@ -289,7 +288,7 @@ def test_the_watches_of_a_shard_are_forgotten_with_its_end() -> None:
     (parent,) = world.stream.open_shards()
     metrics = Metrics()
     world.stream.fail("fetch", away, times=1)
-    life = Life(world, watch=cache(lambda part, where: Attempts(part, metrics, world.clock, where=where))).go(10)
+    life = Life(world, attempts=AttemptsByPart(metrics, world.clock)).go(10)
     label = {"part": f"stream/{parent}"}
     assert metrics.registry.get_sample_value("isthmus_away", label) == 0
     world.stream.split(parent)

@@ -186,7 +186,10 @@ def test_a_store_that_is_away_when_a_shard_starts_is_waited_for() -> None:
         Life(world, make_failing=[away(), away()]).go(5)
 
     assert world.firsts() == world.sent
-    assert [entry["event"] for entry in logs if entry["event"].startswith("store")] == ["store_away", "store_back"]
+    assert [entry["event"] for entry in logs if entry["event"].endswith(("_away", "_back"))] == [
+        "front_office_away",
+        "front_office_back",
+    ]
 
 
 def test_a_stop_while_the_store_is_away_at_the_start_ends_at_once() -> None:

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from isthmus.attempts import AttemptsByPart
 from isthmus.chance import system_chance
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.clock import SystemClock
@@ -32,6 +33,7 @@ def test_threads_do_the_same_on_real_time() -> None:
         processor.before = note
         return processor
 
+    clock, metrics = SystemClock(), Metrics()
     runtime = LocalRuntime(
         feed=world.stream,
         checkpoints=world.checkpoints,
@@ -40,9 +42,10 @@ def test_threads_do_the_same_on_real_time() -> None:
         spawn=ThreadSpawn(),
         stop=stop,
         lost=lambda: False,
-        clock=SystemClock(),
+        clock=clock,
         chance=system_chance(),
-        metrics=Metrics(),
+        metrics=metrics,
+        attempts=AttemptsByPart(metrics, clock),
     )
     task = ThreadSpawn()("runtime", runtime.run)
     for _ in range(50 * LANES):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from isthmus.attempts import AttemptsByPart
 from isthmus.change import Kind, Verb
 from isthmus.codec import decode, encode
 from isthmus.consumer.applier import Applier
@@ -348,6 +349,7 @@ def test_what_cannot_be_read_is_parked_once_however_often_it_comes(tmp_path: Pat
                 clock=desk.clock,
                 chance=desk.processor._chance,
                 metrics=desk.metrics,
+                attempts=AttemptsByPart(desk.metrics, desk.clock),
                 settings=ProcessorSettings(batch_changes=2),
             ).process(records)
     rows = {(row["sequence"], row["reason"]): (row["decodable"], bytes(row["event"])) for row in office.own("parked")}

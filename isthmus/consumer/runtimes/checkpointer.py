@@ -11,7 +11,6 @@ from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.errors import OwnershipLost, Transient
 from isthmus.lifecycle import Stop
 from isthmus.metrics import Metrics
-from isthmus.retry import keep_trying
 from isthmus.stream import StreamIdentity
 
 
@@ -75,16 +74,7 @@ class Checkpointer:
     def save_end(self, stop: Stop) -> None:
         """Save that the shard is done with, for as long as it takes. Raises `Stopped` when a stop is requested."""
         self._ending = True
-        keep_trying(
-            self._save,
-            stop=stop,
-            chance=self._chance,
-            backoff=self._settings.backoff,
-            on_failure=self._watch.failed,
-            on_recovery=self._watch.recovered,
-        )
-        # Not only after failures of our own: an earlier reader may have found the store away.
-        self._watch.recovered()
+        self._watch.until_done(self._save, stop=stop, chance=self._chance, backoff=self._settings.backoff)
 
     def save_before_leaving(self) -> bool:
         """Save what is new in a few attempts without waiting. Give whether nothing is left unsaved."""

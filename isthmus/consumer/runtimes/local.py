@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from isthmus.attempts import Attempts
+from isthmus.attempts import AttemptsByPart
 from isthmus.chance import Chance
 from isthmus.checkpoint import answers
 from isthmus.checkpoint.ports import ShardCheckpoint, ShardCheckpoints
@@ -40,8 +40,7 @@ class LocalRuntime:
     It takes no lease itself: `lost` says, from any task and without waiting, whether this process has lost the one
     that makes it the only worker. `make_processor(shard, checkpoint)` is called in the shard's own task; it may
     raise `Transient`, and is then called again. `stop` is asked for by the runtime too, when anything fails.
-    `watch(part, where)` gives what says that a part is away, from any task and the same one each time it is asked; it
-    is passed by who runs again after a lost ownership: what one runtime found away, the next finds back.
+    `attempts` outlives the runtime where another may follow it after a lost ownership.
     """
 
     def __init__(
@@ -57,8 +56,8 @@ class LocalRuntime:
         clock: Clock,
         chance: Chance,
         metrics: Metrics,
+        attempts: AttemptsByPart,
         settings: LocalSettings | None = None,
-        watch: Callable[[str, str], Attempts] | None = None,
     ) -> None:
         self._feed = feed
         self._checkpoints = checkpoints
@@ -71,8 +70,8 @@ class LocalRuntime:
         self._chance = chance
         self._metrics = metrics
         self._settings = settings or LocalSettings()
-        self._kept_watch = watch
-        self._watch = watch("shard_list", "") if watch else Attempts("shard_list", metrics, clock)
+        self._attempts = attempts
+        self._watch = attempts.watch("shard_list")
         self._readings: dict[str, _Reading] = {}
         self._told: set[str] = set()
         self._abandoned = False
@@ -138,9 +137,8 @@ class LocalRuntime:
 
     def _read(self, reading: _Reading, shard: str, begin: ShardCheckpoint | None) -> ReaderEnd:
         """Read one shard. The whole of its task."""
-        attempts = Attempts("store", self._metrics, self._clock, where=shard)
         try:
-            processor = attempts.until_done(
+            processor = self._attempts.watch("front_office", shard).until_done(
                 lambda: self._make_processor(shard, begin),
                 stop=self._stop,
                 chance=self._chance,
@@ -148,8 +146,6 @@ class LocalRuntime:
             )
         except Stopped:
             return StoppedSoftly()
-        finally:
-            attempts.forget()
         reading.reader = ShardReader(
             shard,
             begin,
@@ -163,7 +159,7 @@ class LocalRuntime:
             lost=lambda: self._abandoned or self._lease_lost(),
             metrics=self._metrics,
             settings=self._settings,
-            watch=self._kept_watch,
+            attempts=self._attempts,
         )
         return reading.reader.run()
 
@@ -177,10 +173,12 @@ class LocalRuntime:
     def _note(self, shard: str, end: ReaderEnd) -> None:
         match end:
             case Ended():
+                self._attempts.forget(shard)
                 log.info("shard_ended", shard=shard)
                 self._next_sync = self._clock.monotonic()
             case Failed(Trimmed()):
                 # Nobody can read it any more. The next list of shards leaves it out, and its children start.
+                self._attempts.forget(shard)
                 self._told.add(shard)
                 log.error("shard_trimmed_unread", shard=shard)
             case Failed(error):
@@ -197,8 +195,6 @@ class LocalRuntime:
                 except Exception as error:  # noqa: BLE001 - the others must be waited for; `run` raises the first
                     self._fail(error)
         self._readings.clear()
-        if self._kept_watch is None:
-            self._watch.forget()
         if self._error is None and self._lease_lost():
             self._error = _ownership_lost()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from isthmus.attempts import Attempts
+from isthmus.attempts import AttemptsByPart
 from isthmus.chance import Chance
 from isthmus.checkpoint.ports import ShardCheckpoint, ShardCheckpoints
 from isthmus.clock import Clock
@@ -50,9 +50,7 @@ class ShardReader:
     """Reads one shard. `run` is called once, by one task.
 
     `begin` is the shard's checkpoint, or None; `lost` says, from any task and without waiting, whether this process
-    has lost the work: then no further record is decided and no checkpoint is saved. `watch(part, shard)` gives what
-    says that stream or checkpoints are away. It is passed by who has the shard read again after a lost ownership: what
-    one reader found away, the next finds back.
+    has lost the work: then no further record is decided and no checkpoint is saved.
     """
 
     def __init__(
@@ -69,8 +67,8 @@ class ShardReader:
         chance: Chance,
         lost: Callable[[], bool],
         metrics: Metrics,
+        attempts: AttemptsByPart,
         settings: LocalSettings,
-        watch: Callable[[str, str], Attempts] | None = None,
     ) -> None:
         self.state = ShardState.READING
         self._shard = shard
@@ -82,12 +80,7 @@ class ShardReader:
         self._lost = lost
         self._metrics = metrics
         self._settings = settings
-        self._watches_are_kept = watch is not None
-        if watch is not None:
-            self._stream_watch, self._checkpoint_watch = watch("stream", shard), watch("checkpoint", shard)
-        else:
-            self._stream_watch = Attempts("stream", metrics, clock, where=shard)
-            self._checkpoint_watch = Attempts("checkpoint", metrics, clock, where=shard)
+        self._stream_watch = attempts.watch("stream", shard)
         self._behind = metrics.behind.labels(shard)
         self._buffered = metrics.buffered.labels(shard)
         self._checkpointer = Checkpointer(
@@ -100,7 +93,7 @@ class ShardReader:
             chance=chance,
             lost=lost,
             metrics=metrics,
-            watch=self._checkpoint_watch,
+            watch=attempts.watch("checkpoint", shard),
             settings=settings,
         )
         self._handed = begin.sequence if begin else None
@@ -110,17 +103,13 @@ class ShardReader:
 
     def run(self) -> ReaderEnd:
         """Read until the shard's end, a stop or an error that no repeat mends."""
-        over = False
         try:
-            end = self._run()
-            over = isinstance(end, Ended)
+            return self._run()
         except (Fatal, OwnershipLost, Trimmed) as error:
-            over = isinstance(error, Trimmed)
             return Failed(error)
-        else:
-            return end
         finally:
-            self._forget(over=over)
+            for gauge in (self._metrics.behind, self._metrics.buffered, self._metrics.checkpoint_time):
+                gauge.remove(self._shard)
 
     def _run(self) -> ReaderEnd:
         try:
@@ -146,7 +135,6 @@ class ShardReader:
                 chance=self._chance,
                 backoff=self._settings.backoff,
                 on_failure=self._away,
-                on_recovery=self._stream_watch.recovered,
             )
         except IteratorExpired:
             # It says, too, that the stream answers.
@@ -205,10 +193,3 @@ class ShardReader:
             raise Fatal(f"The end of {self._shard} was reached, but not everything before it is decided.")
         self.state = ShardState.ENDING
         self._checkpointer.save_end(self._stop)
-
-    def _forget(self, *, over: bool) -> None:
-        for gauge in (self._metrics.behind, self._metrics.buffered, self._metrics.checkpoint_time):
-            gauge.remove(self._shard)
-        if over or not self._watches_are_kept:
-            self._stream_watch.forget()
-            self._checkpoint_watch.forget()
