@@ -1,7 +1,8 @@
 """JSON without loss: whole numbers of any size and decimals keep their exact value and text, in both directions.
 
-orjson does the work. What it would round is found by writing what it read once more: only where the bytes differ does
-the standard library, which is slower but asks how to read a number, read the document again.
+orjson does the work. What it would round became a `float`, or a zero that may have been `-0`: where there is one, what
+was read is written once more, and only where the bytes differ does the standard library, which is slower but asks how
+to read a number, read the document again.
 """
 
 import base64
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -98,10 +100,8 @@ def json_value(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
         value = _REFUSED
     if value is _REFUSED:  # out here, where no error with the document in it becomes the context of the next
         return _read_after_refusal(data, limits)
-    if _deeper(value, limits.max_depth):
-        raise NotJson("too-deep", f"more than {limits.max_depth} arrays and objects inside each other")
     # The same bytes again: every number is what its text says.
-    if orjson.dumps(value) == data:
+    if _plain(value, limits.max_depth) or orjson.dumps(value) == data:
         return value
     del value  # before a second copy is made: a large record shall not take the memory of two
     return _read_exactly(data)
@@ -143,19 +143,24 @@ _NO_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
 _CONTAINERS: frozenset[type] = frozenset({dict, list})
 
 
-def _deeper(value: Any, levels: int) -> bool:
-    """Say whether a parsed value nests deeper, level by level: no recursion that the value could exhaust."""
-    level: list[Any] = [value] if isinstance(value, dict | list) else []
-    for _ in range(levels):
-        level = [
-            item
-            for holder in level
-            for item in (holder.values() if holder.__class__ is dict else holder)
-            if item.__class__ in _CONTAINERS
-        ]
-        if not level:
-            return False
-    return bool(level)
+def _plain(value: Any, levels: int) -> bool:
+    """Say whether no number in a value that orjson read can be another than its text.
+
+    Raises `NotJson` for a value that nests deeper. Level by level: no recursion that the value could exhaust; and each
+    level in a few calls, for this is done with every change.
+    """
+    plain = True
+    values: list[Any] = [value]
+    for _ in range(levels + 1):
+        kinds = set(map(type, values))
+        # An `int` that orjson reads has 64 bits at most, and is exact but for the sign of `-0`.
+        if float in kinds or (int in kinds and 0 in values):
+            plain = False
+        if kinds.isdisjoint(_CONTAINERS):
+            return plain
+        level: list[Any] = [item for item in values if item.__class__ in _CONTAINERS]
+        values = list(chain.from_iterable([item.values() if item.__class__ is dict else item for item in level]))
+    raise NotJson("too-deep", f"more than {levels} arrays and objects inside each other")
 
 
 def _refuse_many(data: bytes, limits: Limits) -> None:
