@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from isthmus.change import Change, Kind, Outcome, Verb
 from isthmus.clock import Clock
-from isthmus.consumer.deciding import BEHIND, Decision, Memory, applied, decide, fenced, parked, raise_fence
+from isthmus.consumer.deciding import BEHIND, TRY, Decision, Memory, applied, decide, fenced, parked, raise_fence
 from isthmus.consumer.parking import parking_of
 from isthmus.consumer.stores.port import Delivered, Entity, Log, Parking, Refusal, Session, Told, Undone, Unit
 from isthmus.errors import IsthmusError, Poison
@@ -20,6 +20,9 @@ UNKNOWN_ENTITY = "unknown-entity"
 WRONG_VERB = "wrong-verb"
 CONTRACT_ERROR = "contract-error"
 HANDLER_ERROR = "handler-error"
+_VERBS = {Kind.STATE: (Verb.UPSERT, Verb.DELETE), Kind.EVENT: (Verb.EVENT,)}
+# Looked up for every change: a member by its class's name costs as much as a question.
+_STATE, _MARKER, _DELETE, _APPLIED = Kind.STATE, Verb.MARKER, Verb.DELETE, Outcome.APPLIED
 
 
 class Applier:
@@ -105,26 +108,27 @@ class _Batch:
 
     def run(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         self._outcomes = [None] * len(batch)
+        memory, fences, entities = self._memory, self._memory.fences, self._entities
         for index, delivered in enumerate(batch):
             change = delivered.change
-            if change.verb is Verb.MARKER:
-                if raise_fence(change, self._memory.fences):
+            if change.verb is _MARKER:
+                if raise_fence(change, fences):
                     self._log.fences[change.source, change.lane] = change.epoch
                 continue
             # The ID too: a foreign producer may give the same one to two keys, and it takes effect once.
             if change.key in self._wave_names or change.id in self._wave_names:
                 self._try_wave()
-            self._decide(index, delivered)
+            entity = entities.get(change.entity)
+            if fenced(change, fences):
+                self._done(index, delivered, Outcome.FENCED)
+            elif (decision := decide(change, entity.kind if entity is not None else None, memory)) is TRY:
+                self._try(index, delivered, entity)
+            else:
+                self._decided(index, delivered, decision)
         self._try_wave()
         return self._outcomes
 
-    def _decide(self, index: int, delivered: Delivered) -> None:
-        change = delivered.change
-        if fenced(change, self._memory.fences):
-            self._done(index, delivered, Outcome.FENCED)
-            return
-        entity = self._entities.get(change.entity)
-        decision = decide(change, entity.kind if entity is not None else None, self._memory)
+    def _decided(self, index: int, delivered: Delivered, decision: Decision) -> None:
         if decision.alarm:
             self.alarms += 1
         if decision.outcome is Outcome.PARKED:
@@ -133,7 +137,10 @@ class _Batch:
                 self._park(index, delivered, _why(delivered, decision))
         elif decision.outcome is not None:
             self._done(index, delivered, decision.outcome)
-        elif delivered.refused is not None:
+
+    def _try(self, index: int, delivered: Delivered, entity: Entity | None) -> None:
+        change = delivered.change
+        if delivered.refused is not None:
             self._park(index, delivered, delivered.refused)
         elif entity is None:
             poison = Poison(UNKNOWN_ENTITY, f"The settings know no entity type {change.entity!r}.")
@@ -142,7 +149,8 @@ class _Batch:
             self._park(index, delivered, Refusal(refusal, "contract"))
         else:
             self._wave.append(_Tried(index, delivered, entity))
-            self._wave_names.update((change.key, change.id))
+            self._wave_names.add(change.key)
+            self._wave_names.add(change.id)
 
     def _try_wave(self) -> None:
         # Keys of a wave are distinct, so its parts may be tried in any grouping without turning any entity's order.
@@ -161,13 +169,14 @@ class _Batch:
                 else:
                     parts.append((part, True))
             else:
-                for tried in part:
-                    self._applied(tried)
+                self._applied(part)
 
     def _write(self, part: list[_Tried]) -> None:
         # In the order in which the types come, so that the same batch is the same statements every time.
-        for name in dict.fromkeys(tried.entity.name for tried in part):
-            places = [place for place, tried in enumerate(part) if tried.entity.name == name]
+        by_name: dict[str, list[int]] = {}
+        for place, (_, delivered, _) in enumerate(part):
+            by_name.setdefault(delivered.change.entity, []).append(place)
+        for places in by_name.values():
             changes = [part[place].delivered.change for place in places]
             entity = part[places[0]].entity
             previous: Mapping[str, Mapping[str, Any]] = {}
@@ -201,16 +210,19 @@ class _Batch:
                     unknown = Poison(HANDLER_ERROR, type(error).__name__)
                     raise _PoisonAt(unknown, "handler", place, certain=False) from error
 
-    def _applied(self, tried: _Tried) -> None:
-        index, delivered, entity = tried
-        change = delivered.change
-        if applied(change, entity.kind, self._memory):
-            self._free(change)
-        if entity.kind is Kind.STATE:
-            self._log.guards[change.key] = self._memory.guards[change.key]
-        else:
-            self._log.ledger.append(delivered)
-        self._done(index, delivered, Outcome.APPLIED)
+    def _applied(self, part: list[_Tried]) -> None:
+        memory, log, outcomes = self._memory, self._log, self._outcomes
+        for index, delivered, entity in part:
+            change = delivered.change
+            if applied(change, entity.kind, memory):
+                self._free(change)
+            if entity.kind is _STATE:
+                log.guards[change.key] = memory.guards[change.key]
+            else:
+                log.ledger.append(delivered)
+            outcomes[index] = _APPLIED
+            if log.keeps_history:
+                log.history.append(Told(delivered, _APPLIED))
 
     def _free(self, newer: Change) -> None:
         self._log.freed[newer.key] = newer.version
@@ -239,15 +251,14 @@ class _Batch:
 
     def _tell(self, delivered: Delivered, outcome: Outcome) -> None:
         if self._log.keeps_history:
-            self._log.history.append(Told(delivered, outcome.value))
+            self._log.history.append(Told(delivered, outcome))
 
 
 def _refusal(entity: Entity, change: Change) -> Poison | None:
     """Say why a change does not keep its entity's contract, or None."""
-    expected = (Verb.EVENT,) if entity.kind is Kind.EVENT else (Verb.UPSERT, Verb.DELETE)
-    if change.verb not in expected:
+    if change.verb not in _VERBS[entity.kind]:
         return Poison(WRONG_VERB, f"{change.verb} is nothing for an entity of kind {entity.kind}")
-    if entity.validate is None or change.verb is Verb.DELETE:
+    if entity.validate is None or change.verb is _DELETE:
         return None
     try:
         entity.validate(change.data)

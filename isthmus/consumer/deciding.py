@@ -5,6 +5,7 @@ key parked? -> try it. (The fence is asked before all of them, and only when a r
 `fenced`.)
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -48,6 +49,9 @@ class Decision(NamedTuple):
     """The same transaction ID came with another row hash."""
 
 
+# Looked up for every change: a member by its class's name costs as much as a question.
+_EVENT, _DELETE, _UNTRANSLATED = Kind.EVENT, Verb.DELETE, Verb.UNTRANSLATED
+
 TRY = Decision(None)
 BEHIND = "behind"
 """The reason of a change that is no poison itself, but waits behind a parked one of its key."""
@@ -85,25 +89,25 @@ def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
     if change.id in memory.settled:
         return _DUPLICATE
     # The ledger is asked for every kind: a type that is gone from the settings took effect all the same.
-    known = _by_ledger(change, memory) or (None if kind is Kind.EVENT else _by_guard(change, memory))
+    known = _by_ledger(change, memory) or (None if kind is _EVENT else _by_guard(change, memory))
     if known is not None:
         return known
     rowhash = memory.parked.get((change.key, change.id))
     if rowhash is not None:
         return _PARKED_OTHERWISE if _differs(change, rowhash) else _PARKED_BEFORE
-    if change.verb is Verb.UNTRANSLATED:
+    if change.verb is _UNTRANSLATED:
         return Decision(Outcome.PARKED, _untranslated_reason(change))
-    if kind is Kind.EVENT and change.key in memory.newest_parked:
+    if kind is _EVENT and change.key in memory.newest_parked:
         return _BEHIND
     return TRY
 
 
 def applied(change: Change, kind: Kind, memory: Memory) -> bool:
     """Remember that a change took effect. Say whether it may free something parked: what is older, of kind `state`."""
-    if kind is Kind.EVENT:
+    if kind is _EVENT:
         memory.ledger[change.id] = change.rowhash
         return False
-    memory.guards[change.key] = Guard(change.version, change.id, change.rowhash, change.verb is Verb.DELETE)
+    memory.guards[change.key] = Guard(change.version, change.id, change.rowhash, change.verb is _DELETE)
     newest = memory.newest_parked.get(change.key)
     if newest is None:
         return False
@@ -146,7 +150,4 @@ def _untranslated_reason(change: Change) -> str:
 
 def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """Count outcomes by name."""
-    totals: dict[str, int] = {}
-    for outcome in outcomes:
-        totals[outcome.value] = totals.get(outcome.value, 0) + 1
-    return totals
+    return {str(outcome): number for outcome, number in Counter(outcomes).items()}

@@ -167,6 +167,42 @@ class StoreLifeContract:
         assert world.store.prune(memory_before_ms=0, history_before_ms=after, stop=stop) == Pruned(0, 0, 0, 1)
         assert world.store.prune(memory_before_ms=after, history_before_ms=0, stop=stop) == Pruned(1, 0, 0, 0)
 
+    def test_a_trace_survives_that_what_is_older_is_forgotten(self, world: World) -> None:
+        def told(key: str) -> list[tuple[str, str]]:
+            trace = world.office.reader().trace(key)
+            return [(row.txn, row.outcome) for row in trace.history] if trace is not None else []
+
+        stop = FakeStop(world.clock)
+        world.apply(marker(2), upsert(1), event(1, "e"), event(2, "e", epoch=2), upsert(1, "d", epoch=2))
+        world.apply(upsert(2, epoch=2), upsert(1, epoch=2), delete(2, "d")._replace(epoch=2))
+        assert told("k") == [("k-1", "fenced"), ("k-1", "stale"), ("k-2", "applied")]
+        assert told("e") == [("e-1", "fenced"), ("e-2", "applied")]
+
+        # The guard of what was deleted goes before its history, and all history goes in the end.
+        world.store.prune(memory_before_ms=world.clock.now_ms() + 1, history_before_ms=0, stop=stop)
+        assert told("d") == [("d-1", "applied"), ("d-2", "applied")]
+        world.store.prune(memory_before_ms=0, history_before_ms=world.clock.now_ms() + 1, stop=stop)
+        assert (told("k"), told("d"), told("e")) == ([], [], [])
+
+        world.apply(upsert(3, epoch=2), event(3, "e", epoch=2), upsert(3, "d", epoch=2))
+        world.apply(upsert(4, epoch=2), event(3, "f", epoch=1))
+        assert told("k") == [("k-3", "applied"), ("k-4", "applied")]
+        assert (told("d"), told("e"), told("f")) == ([("d-3", "applied")], [("e-3", "applied")], [("f-3", "fenced")])
+
+    def test_a_replay_tells_nothing_twice(self, world: World) -> None:
+        changes = (upsert(1), untranslated(2), upsert(3), marker(2), upsert(4), upsert(4, epoch=2), event(1, "e"))
+        for _ in range(3):
+            world.apply(*changes)
+        found = world.office.run("SELECT txn, outcome FROM isthmus_history ORDER BY txn, place")
+        assert found == [
+            ("e-1", "fenced"),
+            ("k-1", "applied"),
+            ("k-2", "superseded"),
+            ("k-3", "applied"),
+            ("k-4", "fenced"),
+            ("k-4", "applied"),
+        ]
+
     def test_settled_ids_are_forgotten_with_the_memory(self, world: World) -> None:
         world.office.settle("k-1")
         assert world.store.prune(memory_before_ms=1, history_before_ms=1, stop=FakeStop(world.clock)).settled == 1

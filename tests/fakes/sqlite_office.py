@@ -15,8 +15,15 @@ TABLES = """
 CREATE TABLE thing (key TEXT PRIMARY KEY, size INTEGER CHECK (size >= 0), note TEXT, version TEXT);
 CREATE TABLE effect (txn TEXT PRIMARY KEY, times INTEGER);
 """
-_ORDER = {"guard": "key", "ledger": "txn", "settled": "txn", "fence": "source, lane", "history": "key, version, txn"}
-_NOT_OF_THE_END = {"place", "decided", "first_at", "last_at", "written"}
+_ORDER = {
+    "guard": "key",
+    "ledger": "txn",
+    "settled": "txn",
+    "fence": "source, lane",
+    "history": "key, version, txn, outcome",
+    "trail": "key",
+}
+_NOT_OF_THE_END = {"place", "before", "told", "decided", "first_at", "last_at", "written"}
 _numbers = itertools.count()
 
 

@@ -135,7 +135,7 @@ class World:
         return {row["txn"]: row["times"] for row in self.office.rows("effect")}
 
     def history_of(self) -> dict[str, str]:
-        return {row["txn"]: row["outcome"] for row in self.office.own("history")}
+        return dict(self.office.run("SELECT txn, outcome FROM isthmus_history ORDER BY place"))
 
 
 def contract(data: Any) -> None:

@@ -126,18 +126,18 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a parked key overtaken (kind event)",
         "isthmus/consumer/deciding.py",
-        "    if kind is Kind.EVENT and change.key in memory.newest_parked:\n        return _BEHIND\n",
+        "    if kind is _EVENT and change.key in memory.newest_parked:\n        return _BEHIND\n",
         "",
         (DECIDING, STORE),
     ),
     Mutant(
         "the guard asked after parked",
         "isthmus/consumer/deciding.py",
-        "    known = _by_ledger(change, memory) or (None if kind is Kind.EVENT else _by_guard(change, memory))\n"
+        "    known = _by_ledger(change, memory) or (None if kind is _EVENT else _by_guard(change, memory))\n"
         "    if known is not None:\n        return known\n",
-        "    if change.verb is Verb.UNTRANSLATED:\n"
+        "    if change.verb is _UNTRANSLATED:\n"
         "        return Decision(Outcome.PARKED, _untranslated_reason(change))\n"
-        "    known = _by_ledger(change, memory) or (None if kind is Kind.EVENT else _by_guard(change, memory))\n"
+        "    known = _by_ledger(change, memory) or (None if kind is _EVENT else _by_guard(change, memory))\n"
         "    if known is not None:\n        return known\n",
         (DECIDING, STORE),
     ),
@@ -172,8 +172,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a delete forgotten: no tombstone",
         "isthmus/consumer/applier.py",
-        "        if entity.kind is Kind.STATE:\n            self._log.guards",
-        "        if entity.kind is Kind.STATE and change.verb is not Verb.DELETE:\n            self._log.guards",
+        "            if entity.kind is _STATE:\n                log.guards",
+        "            if entity.kind is _STATE and change.verb is not _DELETE:\n                log.guards",
         (STORE,),
     ),
     Mutant(

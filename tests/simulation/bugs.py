@@ -145,11 +145,11 @@ def park_nothing(self: Any, index: int, _delivered: Any, _refusal: Any) -> None:
 
 
 def applied_without_tombstone(original: Callable[..., None]) -> Callable[..., None]:
-    def applied(self: Any, tried: Any) -> None:
-        original(self, tried)
-        if tried.delivered.change.verb is Verb.DELETE:
-            guard = self._log.guards[tried.delivered.change.key]
-            self._log.guards[tried.delivered.change.key] = guard._replace(version="0" * 38, txn="")
+    def applied(self: Any, part: Any) -> None:
+        original(self, part)
+        for change in (tried.delivered.change for tried in part):
+            if change.verb is Verb.DELETE:
+                self._log.guards[change.key] = self._log.guards[change.key]._replace(version="0" * 38, txn="")
 
     return applied
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from isthmus.change import Change, Kind
+from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.errors import IsthmusError, Poison
 from isthmus.lifecycle import Stop
@@ -86,7 +86,7 @@ class Told(NamedTuple):
     """One row of the history."""
 
     delivered: Delivered
-    outcome: str
+    outcome: Outcome
 
 
 @dataclass(slots=True)

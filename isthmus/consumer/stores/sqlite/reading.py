@@ -9,6 +9,7 @@ from isthmus.consumer.deciding import Guard
 from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
 from isthmus.consumer.stores.sqlite.connection import reading
 from isthmus.consumer.stores.sqlite.errors import WrongStatement
+from isthmus.consumer.stores.sqlite.trail import WALK
 from isthmus.errors import Missing
 
 _COUNTS = """SELECT 'guards', count(*) FROM isthmus_guard
@@ -23,7 +24,7 @@ _BY_REASON = """SELECT reason, count(DISTINCT key), count(*) FROM isthmus_parked
     GROUP BY reason ORDER BY count(*) DESC, reason"""
 _KNOWN = """SELECT :name WHERE EXISTS (SELECT 1 FROM isthmus_guard WHERE key = :name)
     OR EXISTS (SELECT 1 FROM isthmus_parked WHERE key = :name)
-    OR EXISTS (SELECT 1 FROM isthmus_history WHERE key = :name)"""
+    OR EXISTS (SELECT 1 FROM isthmus_trail WHERE key = :name)"""
 # The last two have no index on the ID; a person asks rarely.
 _KEY_OF_TXN = tuple(
     f"SELECT key FROM isthmus_{table} WHERE txn = :name LIMIT 1"  # noqa: S608 - constants only
@@ -31,8 +32,8 @@ _KEY_OF_TXN = tuple(
 )
 _GUARD = "SELECT version, txn, rowhash, deleted FROM isthmus_guard WHERE key = ?"
 _LEDGER = "SELECT decided FROM isthmus_ledger WHERE txn = ?"
-_HISTORY = """SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
-    FROM isthmus_history WHERE key = ? ORDER BY version, txn"""
+_HISTORY = f"""SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
+    FROM ({WALK}) ORDER BY version, txn, place"""  # noqa: S608 - constants only
 _PARKED = """SELECT key, version, txn, source, epoch, detected, arrived, reason, message, stage, shard, sequence,
     attempts, first_at, last_at FROM isthmus_parked WHERE key = ? ORDER BY version, place"""
 
@@ -81,7 +82,7 @@ def _trace(connection: sqlite3.Connection, key: str, txn: str) -> Trace:
     return Trace(
         key=key,
         guard=Guard(guard[0], guard[1], guard[2], bool(guard[3])) if guard is not None else None,
-        history=[HistoryRow(*row) for row in connection.execute(_HISTORY, (key,))],
+        history=[HistoryRow(*row) for row in connection.execute(_HISTORY, {"key": key})],
         parked=[ParkedRow(*row) for row in connection.execute(_PARKED, (key,))],
         took_effect_ms=ledger[0] if ledger is not None else None,
     )

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
+from operator import itemgetter
 from typing import Any
 
 from isthmus.change import Change
@@ -13,6 +14,7 @@ from isthmus.codec import json_bytes
 from isthmus.consumer.stores.port import TableMapping
 from isthmus.errors import Poison
 
+_TEXTS = frozenset({str, type(None)})
 _LARGEST = 2**63 - 1
 """SQLite's INTEGER has 64 bits (sqlite.org, "Datatypes In SQLite")."""
 
@@ -73,9 +75,10 @@ class EntityStatements:
     """
 
     def __init__(self, mapping: TableMapping, columns: Mapping[str, Affinity]) -> None:
-        self._fields = tuple(
-            (name, _HOLD[columns.get(folded(column), Affinity.TEXT)]) for name, column in mapping.columns.items()
-        )
+        self._fields_of = _getter(tuple(mapping.columns))
+        self._holds = tuple(_HOLD[columns.get(folded(column), Affinity.TEXT)] for column in mapping.columns.values())
+        # Most rows are text for columns that take it as it is: then one question to all values is enough.
+        self._takes_text = all(hold in (_as_text, _as_it_is) for hold in self._holds)
         self._versioned = mapping.version_column is not None
         table, key = quoted(mapping.table), quoted(mapping.key_column)
         names = [quoted(column) for column in (mapping.key_column, *mapping.columns.values())]
@@ -99,13 +102,18 @@ class EntityStatements:
         if not isinstance(data, Mapping):
             raise Poison("contract", "the data is no object")
         try:
-            row = [hold(data[name]) for name, hold in self._fields]
+            row = self._fields_of(data)
         except KeyError as error:
             raise Poison("contract", f"no field {error.args[0]!r}") from error
-        row.insert(0, change.key)
-        if self._versioned:
-            row.append(change.version)
-        return row
+        if not (self._takes_text and _TEXTS.issuperset(map(type, row))):
+            row = tuple(hold(value) for hold, value in zip(self._holds, row, strict=True))
+        return [change.key, *row, change.version] if self._versioned else [change.key, *row]
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda data: tuple(data[name] for name in names)
 
 
 def _as_text(value: Any) -> Any:

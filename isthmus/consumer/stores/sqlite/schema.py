@@ -8,7 +8,7 @@ STATEMENTS = (
     # back.
     """CREATE TABLE IF NOT EXISTS isthmus_guard (
         key TEXT PRIMARY KEY, version TEXT NOT NULL, txn TEXT NOT NULL, rowhash TEXT NOT NULL,
-        deleted INTEGER NOT NULL, decided INTEGER NOT NULL) WITHOUT ROWID""",
+        deleted INTEGER NOT NULL, decided INTEGER NOT NULL, told INTEGER) WITHOUT ROWID""",
     # kind `event`: decides.
     """CREATE TABLE IF NOT EXISTS isthmus_ledger (
         txn TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT NOT NULL, rowhash TEXT NOT NULL,
@@ -31,16 +31,16 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS isthmus_fence (
         source TEXT NOT NULL, lane INTEGER NOT NULL, epoch INTEGER NOT NULL,
         PRIMARY KEY (source, lane)) WITHOUT ROWID""",
-    # For `isthmus trace`; no safety rests on it. Rows are appended, and there is one index: a second one, by
-    # transaction ID alone, would cost each change more than its guard does. So looking for an ID reads the whole table.
+    # For `isthmus trace`; no safety rests on it. Rows are appended and chained by key, see `trail.py`: an index would
+    # cost each change more than its guard does. So looking for a transaction ID reads the whole table.
     """CREATE TABLE IF NOT EXISTS isthmus_history (
-        place INTEGER PRIMARY KEY, key TEXT NOT NULL, version TEXT NOT NULL, txn TEXT NOT NULL,
+        place INTEGER PRIMARY KEY, before INTEGER, key TEXT NOT NULL, version TEXT NOT NULL, txn TEXT NOT NULL,
         outcome TEXT NOT NULL, source TEXT NOT NULL,
         epoch INTEGER NOT NULL, detected TEXT NOT NULL, arrived INTEGER NOT NULL, decided INTEGER NOT NULL,
-        shard TEXT NOT NULL, sequence TEXT NOT NULL, UNIQUE (key, txn))""",
+        shard TEXT NOT NULL, sequence TEXT NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS isthmus_trail (key TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID",
     f"INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('schema_version', '{SCHEMA_VERSION}')",  # noqa: S608 - a number
 )
 
-TABLES = tuple(
-    f"isthmus_{name}" for name in ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history")
-)
+_NAMES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history", "trail")
+TABLES = tuple(f"isthmus_{name}" for name in _NAMES)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from isthmus.consumer.stores.port import Delivered, Parking, Told
+from isthmus.consumer.stores.port import Delivered, Parking
 
 ANYTHING = """SELECT EXISTS (SELECT 1 FROM isthmus_ledger), EXISTS (SELECT 1 FROM isthmus_parked),
-    EXISTS (SELECT 1 FROM isthmus_settled)"""
-GUARDS = """SELECT g.key, g.version, g.txn, g.rowhash, g.deleted
+    EXISTS (SELECT 1 FROM isthmus_settled), EXISTS (SELECT 1 FROM isthmus_trail)"""
+GUARDS = """SELECT g.key, g.told, g.version, g.txn, g.rowhash, g.deleted
     FROM json_each(?) j CROSS JOIN isthmus_guard g ON g.key = j.value"""
 LEDGER = "SELECT l.txn, l.rowhash FROM json_each(?) j CROSS JOIN isthmus_ledger l ON l.txn = j.value"
 SETTLED = "SELECT s.txn FROM json_each(?) j CROSS JOIN isthmus_settled s ON s.txn = j.value"
@@ -16,9 +16,9 @@ PARKED = """SELECT p.key, p.txn, p.rowhash FROM json_each(?) j
     CROSS JOIN isthmus_parked p ON p.key = j.value ->> 0 AND p.txn = j.value ->> 1"""
 FENCES = "SELECT source, lane, epoch FROM isthmus_fence"
 
-SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, decided) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET version = excluded.version, txn = excluded.txn, rowhash = excluded.rowhash,
-    deleted = excluded.deleted, decided = excluded.decided"""
+SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, decided, told)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, txn = excluded.txn,
+    rowhash = excluded.rowhash, deleted = excluded.deleted, decided = excluded.decided, told = excluded.told"""
 SAVE_LEDGER = "INSERT INTO isthmus_ledger (txn, key, version, rowhash, decided) VALUES (?, ?, ?, ?, ?)"
 SAVE_PARKED = """INSERT INTO isthmus_parked (key, txn, version, rowhash, source, entity, epoch, detected, arrived,
     reason, message, stage, event, decodable, shard, sequence, first_at, last_at)
@@ -28,17 +28,6 @@ SAVE_OUTBOX = """INSERT INTO isthmus_outbox (key, txn, source, reason, shard, se
 SAVE_FENCE = """INSERT INTO isthmus_fence (source, lane, epoch) VALUES (?, ?, ?)
     ON CONFLICT (source, lane) DO UPDATE SET epoch = max(epoch, excluded.epoch)"""
 
-# What is told first stays, so that a replay changes nothing. But what was fenced comes again from the new owner, and
-# what took effect is the last word.
-_LAST_WORD = """ON CONFLICT (key, txn) DO UPDATE SET outcome = excluded.outcome, epoch = excluded.epoch,
-    arrived = excluded.arrived, decided = excluded.decided, shard = excluded.shard, sequence = excluded.sequence
-    WHERE (outcome = 'fenced' AND excluded.outcome <> 'fenced')
-    OR (outcome <> 'applied' AND excluded.outcome = 'applied')"""
-_HISTORY = "(key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence)"
-SAVE_HISTORY = f"INSERT INTO isthmus_history {_HISTORY} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {_LAST_WORD}"  # noqa: S608 - constants only
-FREE_TO_HISTORY = f"""INSERT INTO isthmus_history {_HISTORY}
-    SELECT key, version, txn, ?, source, epoch, detected, arrived, ?, shard, sequence FROM isthmus_parked
-    WHERE key = ? AND version < ? {_LAST_WORD}"""  # noqa: S608 - same
 FREE = "DELETE FROM isthmus_parked WHERE key = ? AND version < ?"
 
 
@@ -46,24 +35,6 @@ def ledger_row(delivered: Delivered, now_ms: int) -> tuple[Any, ...]:
     """Give the values of SAVE_LEDGER."""
     change = delivered.change
     return (change.id, change.key, change.version, change.rowhash, now_ms)
-
-
-def history_row(told: Told, now_ms: int) -> tuple[Any, ...]:
-    """Give the values of SAVE_HISTORY."""
-    (change, shard, sequence, arrived, _, _), outcome = told
-    return (
-        change.key,
-        change.version,
-        change.id,
-        outcome,
-        change.source,
-        change.epoch,
-        change.time,
-        arrived,
-        now_ms,
-        shard,
-        sequence,
-    )
 
 
 def parked_row(parking: Parking, now_ms: int) -> tuple[Any, ...]:

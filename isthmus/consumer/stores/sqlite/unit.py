@@ -8,14 +8,17 @@ from typing import Any
 
 import orjson
 
-from isthmus.change import Change, Outcome, Verb
+from isthmus.change import Change, Verb
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.port import Entity, Log, Undone
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.rows import EntityStatements
+from isthmus.consumer.stores.sqlite.trail import Trails
 from isthmus.consumer.stores.sqlite.transaction import SqliteTransaction, refusing
 from isthmus.errors import Fatal, Poison
+
+_DELETE = Verb.DELETE
 
 
 class SqliteUnit:
@@ -27,6 +30,7 @@ class SqliteUnit:
     def __init__(self, connection: sqlite3.Connection, entities: Mapping[str, EntityStatements]) -> None:
         self._connection = connection
         self._entities = entities
+        self._trails = Trails(connection)
         self.transaction = SqliteTransaction(connection)
 
     def load(self, changes: Sequence[Change]) -> Memory:
@@ -37,10 +41,13 @@ class SqliteUnit:
         memory = Memory()
         with translated():
             memory.fences = {(source, lane): epoch for source, lane, epoch in run(sql.FENCES)}
-            for key, version, txn, rowhash, deleted in run(sql.GUARDS, (keys,)):
-                memory.guards[key] = Guard(version, txn, rowhash, bool(deleted))
+            for key, told, version, txn, rowhash, deleted in run(sql.GUARDS, (keys,)):
+                memory.guards[key] = Guard(version, txn, rowhash, deleted == 1)
+                self._trails.found(key, told)
             # What is parked or settled is rare, and many stores have no events: so what is empty is not searched.
-            any_event, any_parked, any_settled = run(sql.ANYTHING).fetchone()
+            any_event, any_parked, any_settled, any_trail = run(sql.ANYTHING).fetchone()
+            if any_trail:
+                self._trails.load(keys)
             if any_event:
                 memory.ledger = dict(run(sql.LEDGER, (txns,)))
             if any_settled:
@@ -65,7 +72,7 @@ class SqliteUnit:
         statements = self._entities[entity.name]
         many = self._connection.executemany
         # In their order: a delete may make room for what a constraint would refuse, or take along what comes after it.
-        for deletes, run in groupby(changes, lambda change: change.verb is Verb.DELETE):
+        for deletes, run in groupby(changes, _deletes):
             with refusing(self._connection):
                 if deletes:
                     many(statements.delete, [(change.key,) for change in run])
@@ -110,23 +117,26 @@ class SqliteUnit:
             raise Undone(poison) from poison
 
     def _save(self, log: Log) -> None:
-        run, many, now = self._connection.execute, self._connection.executemany, log.decided_ms
+        many, now, head = self._connection.executemany, log.decided_ms, self._trails.head
+        if log.keeps_history and (log.history or log.freed):
+            # Before the guards, which hold where a trail begins, and before what is freed is gone.
+            self._trails.append(self._trails.freed(log.freed.items(), now), log.history, now, log.guards)
         if log.guards:
-            many(sql.SAVE_GUARD, [(key, *guard, now) for key, guard in log.guards.items()])
+            many(sql.SAVE_GUARD, [(key, *guard, now, head(key)) for key, guard in log.guards.items()])
         if log.ledger:
             many(sql.SAVE_LEDGER, [sql.ledger_row(delivered, now) for delivered in log.ledger])
-        for key, version in log.freed.items():
-            if log.keeps_history:
-                run(sql.FREE_TO_HISTORY, (Outcome.SUPERSEDED.value, now, key, version))
-            run(sql.FREE, (key, version))
+        if log.freed:
+            many(sql.FREE, list(log.freed.items()))
         if log.parked:
             many(sql.SAVE_PARKED, [sql.parked_row(parking, now) for parking in log.parked.values()])
         if log.outbox:
             many(sql.SAVE_OUTBOX, [sql.outbox_row(parking, now) for parking in log.outbox])
         if log.fences:
             many(sql.SAVE_FENCE, [(source, lane, epoch) for (source, lane), epoch in log.fences.items()])
-        if log.history:
-            many(sql.SAVE_HISTORY, [sql.history_row(told, now) for told in log.history])
+
+
+def _deletes(change: Change) -> bool:
+    return change.verb is _DELETE
 
 
 def _json(value: Any) -> str:
