@@ -324,3 +324,33 @@ def test_the_reader_sees_one_moment(world: World) -> None:
         before = connection.execute("SELECT count(*) FROM isthmus_guard").fetchone()
         world.apply(upsert(1))
         assert connection.execute("SELECT count(*) FROM isthmus_guard").fetchone() == before
+
+
+def test_a_file_that_is_moved_away_is_waited_for_and_nothing_is_decided_in_it(world: World) -> None:
+    path, moved = world.office.path, world.office.path.with_suffix(".moved")  # type: ignore[attr-defined]
+    world.apply(upsert(1))
+    path.rename(moved)
+    for _ in range(2):
+        with pytest.raises(TargetDown, match="not there any more"):
+            world.apply(upsert(2))
+    moved.rename(path)
+    assert world.apply(upsert(2)) == [APPLIED]
+
+
+def test_a_commit_into_a_file_that_was_moved_meanwhile_does_not_count(world: World) -> None:
+    path, moved = world.office.path, world.office.path.with_suffix(".moved")  # type: ignore[attr-defined]
+    with pytest.raises(TargetDown, match="not there any more"), world.session.unit():
+        path.rename(moved)
+    moved.rename(path)
+    assert world.apply(upsert(1)) == [APPLIED]
+
+
+def test_another_file_in_the_same_place_is_refused_with_the_way_out(world: World) -> None:
+    path = world.office.path  # type: ignore[attr-defined]
+    world.apply(upsert(1))
+    other = path.with_suffix(".other")
+    with closing(sqlite3.connect(path)) as one, closing(sqlite3.connect(other)) as two:
+        one.backup(two)
+    other.replace(path)
+    with pytest.raises(Refused, match="Backup and restore"):
+        world.apply(upsert(2))

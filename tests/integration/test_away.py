@@ -69,6 +69,18 @@ def test_the_offices_are_locked_and_gone_midway(shop: Shop) -> None:
     assert len(consumer.events("front_office_away", "front_office_back")) == 2
 
 
+def test_a_front_office_that_is_moved_away_midway_is_waited_for(shop: Shop) -> None:
+    _, consumer = shop.start("produce"), shop.start("consume")
+    shop.catches_up()
+    hidden = shop.front.with_suffix(".hidden")
+    shop.front.rename(hidden)
+    shop.customer(7)
+    consumer.says("front_office_away")
+    hidden.rename(shop.front)
+    shop.catches_up()
+    said_once_each_way(consumer, "front_office")
+
+
 def test_the_stream_and_the_table_are_away_for_longer_than_the_leases_last(
     make_shop: Callable[..., Shop], forwarder: Forwarder
 ) -> None:
@@ -95,3 +107,14 @@ def test_the_stream_and_the_table_are_away_for_longer_than_the_leases_last(
     for running in (producer, consumer):
         running.child.signal(signal.SIGTERM)
     assert (producer.exits(10), consumer.exits(10)) == (143, 143)
+
+
+def test_both_halves_of_one_process_say_it_once(make_shop: Callable[..., Shop], forwarder: Forwarder) -> None:
+    shop = make_shop(port=forwarder.port)
+    assert shop.command("setup").code == 0
+    forwarder.cut()
+    both = shop.start("run")
+    both.says("kinesis_away")
+    forwarder.restore()
+    shop.catches_up()
+    said_once_each_way(both, "kinesis")

@@ -15,7 +15,7 @@ from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.pruning import Pruning
 from isthmus.consumer.stores.sqlite.rows import EntityStatements, affinities
 from isthmus.consumer.stores.sqlite.unit import SqliteUnit
-from isthmus.errors import Missing
+from isthmus.errors import Missing, Refused, TargetDown
 from isthmus.lifecycle import Stop
 
 
@@ -66,6 +66,7 @@ class SqliteStore:
             return SqliteSession(self._shared, self._writer)
 
     def _open(self) -> "_Shared":
+        file = _file_at(self._path)
         connection = writing(self._path)
         try:
             with translated():
@@ -76,7 +77,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        return _Shared(connection, statements)
+        return _Shared(connection, statements, self._path, file)
 
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
         """Forget what is old, a portion in a transaction."""
@@ -97,7 +98,23 @@ class _Shared:
 
     connection: sqlite3.Connection
     statements: Mapping[str, EntityStatements]
+    path: Path
+    file: "_File | None"
     users: int = 0
+
+    def in_place(self) -> None:
+        """See that what was opened still stands at its path: an open file can be written after it was moved or removed.
+
+        Raises `TargetDown` where nothing is, `Refused` where another file is.
+        """
+        found = _file_at(self.path)
+        if found is None:
+            raise TargetDown(f"The front office {self.path} is not there any more.", cause="moved")
+        if found != self.file:
+            raise Refused(
+                f"Another file stands at {self.path} than the one that was opened.",
+                hint="If it holds an older state, see `Backup and restore` in docs/runbook.md; then start again.",
+            )
 
 
 class SqliteSession:
@@ -113,8 +130,13 @@ class SqliteSession:
         """One transaction, durable when it returns."""
         connection = self._shared.connection
         unit = SqliteUnit(connection, self._shared.statements)
-        with self._writer, transaction(connection, unit):
-            yield unit
+        with self._writer:
+            self._shared.in_place()
+            with transaction(connection, unit):
+                yield unit
+            # After the commit: whoever calls this saves a checkpoint next, and what went into a file that nobody will
+            # read must come again.
+            self._shared.in_place()
 
     def close(self) -> None:
         """Give the connection back."""
@@ -124,6 +146,18 @@ class SqliteSession:
                 self._shared.users -= 1
                 if not self._shared.users:
                     self._shared.connection.close()
+
+
+_File = tuple[int, int]
+"""Device and number: what stays the same when a file is moved, and differs for every other."""
+
+
+def _file_at(path: Path) -> _File | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
