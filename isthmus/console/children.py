@@ -39,7 +39,8 @@ class Child:
         try:
             with log.open("ab") as out:
                 self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                    [sys.executable, "-m", "isthmus.console.tether", str(reading), module, *arguments],
+                    # -P: whatever lies in the folder that somebody happens to stand in is none of our code.
+                    [sys.executable, "-P", "-m", "isthmus.console.tether", str(reading), module, *arguments],
                     stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
                     stdout=subprocess.PIPE if talks else out,
                     stderr=out,

@@ -34,7 +34,7 @@ name = "{name}"
 shards = 2
 lanes = 8
 [sources.customers]
-pipeline = "examples.customers.pipeline:customers"
+pipeline = "isthmus_examples.customers.pipeline:customers"
 url = "sqlite:///back/back-office.db"
 table = "CUST"
 key = "CUSTNO"
