@@ -38,7 +38,7 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     store = store_of(wiring.settings, entities)
     checkpoints = wiring.checkpoints()
     facts = wiring.stream(checkpoints)
-    attempts = AttemptsByPart(wiring.metrics, wiring.clock)
+    attempts = wiring.attempts
     wiring.patiently(attempts.watch("front_office"), lambda: wiring.check_front_office(store, entities))
     name = worker_lease(wiring.settings.application)
     leasing = attempts.watch("lease", name)

@@ -64,8 +64,8 @@ def _produce_source(
     wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, name: str, pipeline: Pipeline
 ) -> None:
     watches = _Watches(
-        wiring.watch("lease", source_lease(name)),
-        wiring.watch("kinesis"),
+        wiring.attempts.watch("lease", source_lease(name)),
+        wiring.attempts.watch("kinesis", name),
         Watches.of(name, wiring.metrics, wiring.clock),
     )
     try:

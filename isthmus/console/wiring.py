@@ -1,7 +1,9 @@
 """What every composition root needs: settings become clients, checkpoints, entities and a stream that is ours."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from isthmus import aws
 from isthmus.addresses import sqlite_file
-from isthmus.attempts import Attempts
+from isthmus.attempts import Attempts, AttemptsByPart
 from isthmus.aws_payloads import S3Payloads
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Kind
@@ -44,6 +46,7 @@ class Wiring:
     metrics: Metrics = field(default_factory=Metrics)
     patient: bool = True
     """False for commands that look and tell: what is away is an answer there, and not waited for."""
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def access(self) -> aws.AwsAccess:
@@ -51,9 +54,10 @@ class Wiring:
         access = self.settings.aws.access
         return access if self.patient else replace(access, patience=aws.LOOKING_READ_SECONDS)
 
-    def watch(self, part: str, where: str = "") -> Attempts:
-        """Give what says once that the part is away, and once that it is back."""
-        return Attempts(part, self.metrics, self.clock, where=where)
+    @cached_property
+    def attempts(self) -> AttemptsByPart:
+        """What says, once for the whole process, that a part is away, and once that it is back."""
+        return AttemptsByPart(self.metrics, self.clock)
 
     def patiently(self, watch: Attempts, action: Callable[[], T]) -> T:
         """Run the action until it goes."""
@@ -74,17 +78,22 @@ class Wiring:
     def stream(self, checkpoints: DynamoCheckpoints, watch: Attempts | None = None) -> StreamFacts:
         """Ask what the stream is like, and refuse one that is not the stream that was set up.
 
-        `watch` is passed by who may have found the stream away already, and said so.
+        From any task, one after the other: what the first one waits for, the next one need not speak of. `watch` is
+        passed by who may have found the stream away already, and said so.
         """
+        with self._asking:
+            return self._stream(checkpoints, watch or self.attempts.watch("kinesis"))
+
+    def _stream(self, checkpoints: DynamoCheckpoints, watch: Attempts) -> StreamFacts:
         kinesis = aws.client(self.access, "kinesis")
         name = self.settings.stream.name
-        facts = self.patiently(watch or self.watch("kinesis"), lambda: aws.describe_stream(kinesis, name))
+        facts = self.patiently(watch, lambda: aws.describe_stream(kinesis, name))
         if not facts.keeps_partition_keys:
             raise Refused(
                 f"The stream {name} has RecordDistributionStrategy AUTO: it may ignore partition keys, and so order.",
                 hint="Set it to PARTITION_KEY, or use another stream.",
             )
-        recorded = self.patiently(self.watch("checkpoints"), checkpoints.stream.read)
+        recorded = self.patiently(self.attempts.watch("checkpoints"), checkpoints.stream.read)
         if recorded is None:
             raise Missing(f"Nothing is recorded about the stream {name} yet.", hint=_SETUP)
         if recorded.identity != facts.identity:

@@ -26,7 +26,7 @@ class Place:
         settings: Any = None
         self.wiring = Wiring(settings, clock=self.clock, chance=random.Random(1))
         self.checkpoints: Any = MemoryCheckpoints(self.clock)
-        self.attempts = self.wiring.watch("lease", NAME)
+        self.attempts = self.wiring.attempts.watch("lease", NAME)
 
     def own(self) -> Any:
         return owning(self.wiring, self.checkpoints, NAME, STREAM, self.attempts, wait=False)
