@@ -8,8 +8,9 @@ from types import FrameType
 
 from isthmus.lifecycle import ThreadStop
 
-PATIENCE_SECONDS = 10.0
-"""A soft stop that takes longer than this is ended: what was in hand comes again, with the same IDs."""
+PATIENCE_SECONDS = 9.0
+"""A soft stop that takes longer than this is ended: what was in hand comes again, with the same IDs. Ten seconds are
+promised, the end of the process itself among them."""
 
 
 class Signals:
