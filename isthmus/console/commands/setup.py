@@ -11,7 +11,8 @@ from isthmus.checkpoint.table import create_table
 from isthmus.console.commands.options import config_option
 from isthmus.console.exits import Exit
 from isthmus.console.wiring import Wiring, entities_of, store_of
-from isthmus.errors import Refused
+from isthmus.consumer.stores.port import Store
+from isthmus.errors import Missing, Refused
 from isthmus.settings import Settings, load
 
 
@@ -47,11 +48,26 @@ def setup(config: Path, *, dry_run: bool, new_stream: bool) -> int:
             click.echo(f"  {' '.join(statement.split())};")
         return Exit.DONE
     for name, make in steps:
-        click.echo(f"{'made ' if make() else 'there'}  {name}")
-    click.echo(f"there  {record_stream(wiring, new_stream=new_stream)}")
-    store_of(settings, entities).prepare()
-    click.echo("there  our own tables in the front office\n\nNext: isthmus check")
+        click.echo(f"{_done(make())}  {name}")
+    made, words = record_stream(wiring, new_stream=new_stream)
+    click.echo(f"{_done(made)}  {words}")
+    store = store_of(settings, entities)
+    before = _is_prepared(store)
+    store.prepare()
+    click.echo(f"{_done(not before)}  our own tables in the front office\n\nNext: isthmus check")
     return Exit.DONE
+
+
+def _done(made: bool) -> str:  # noqa: FBT001 - it is all that it says
+    return "made " if made else "there"
+
+
+def _is_prepared(store: Store) -> bool:
+    try:
+        store.check([])
+    except Missing:
+        return False
+    return True
 
 
 def prepare(settings: Settings) -> None:
@@ -90,8 +106,8 @@ def _steps(wiring: Wiring) -> list[tuple[str, Callable[[], bool]]]:
     return steps
 
 
-def record_stream(wiring: Wiring, *, new_stream: bool) -> str:
-    """Record which stream this is and how many lanes it has; say so in words.
+def record_stream(wiring: Wiring, *, new_stream: bool) -> tuple[bool, str]:
+    """Record which stream this is and how many lanes it has; say whether that is new, and the record in words.
 
     With `new_stream` what belongs to another stream is forgotten first. Raises `Refused` where such a thing stands.
     """
@@ -99,10 +115,12 @@ def record_stream(wiring: Wiring, *, new_stream: bool) -> str:
     registry = wiring.checkpoints().stream
     facts = aws.describe_stream(aws.client(wiring.settings.aws.access, "kinesis"), stream.name)
     asked = StreamRecord(facts.identity, stream.lanes)
+    before = registry.read()
     standing = registry.record(asked)
     if standing.identity != facts.identity and new_stream:
         registry.forget()
-        standing = registry.record(asked)
+        before = registry.read()
+    standing = registry.record(asked)
     if standing.identity != facts.identity:
         raise Refused(
             f"Watermarks and checkpoints belong to another stream {stream.name}, made at {standing.identity.created}.",
@@ -113,4 +131,4 @@ def record_stream(wiring: Wiring, *, new_stream: bool) -> str:
             f"The stream {stream.name} was set up with {standing.lanes} lanes; stream.lanes is {stream.lanes}.",
             hint=f"Set lanes = {standing.lanes} under [stream].",
         )
-    return f"record of the stream: made at {facts.identity.created}, {standing.lanes} lanes"
+    return before != standing, f"record of the stream: made at {facts.identity.created}, {standing.lanes} lanes"
