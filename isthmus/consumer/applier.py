@@ -115,7 +115,7 @@ class _Batch:
                 if raise_fence(change, fences):
                     self._log.fences[change.source, change.lane] = change.epoch
                 continue
-            # The ID too: a foreign producer may give the same one to two keys, and it takes effect once.
+            # The ID too: a foreign producer may give one to two events, and the ledger learns of it when it was tried.
             if change.key in self._wave_names or change.id in self._wave_names:
                 self._try_wave()
             entity = entities.get(change.entity)

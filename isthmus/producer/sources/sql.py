@@ -288,7 +288,9 @@ class SqlSource:
         what = self._what
         return Fatal(
             f"The cursor column {what.cursor} of {what.name} {how} in some row: it must be a whole number, 0 or more, "
-            f"of at most {POSITION_DIGITS} digits, in every row."
+            f"of at most {POSITION_DIGITS} digits, in every row.",
+            # Such a row has no place in the order: to read on without it would lose it, and nobody would know.
+            hint=f"Find {what.cursor} IS NULL OR {what.cursor} < 0; give the row a number, or leave it out by a view.",
         )
 
     def _rows(self, shape: _Shape, found: Sequence[Row[Any]]) -> list[SourceRow]:
