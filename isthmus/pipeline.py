@@ -64,6 +64,7 @@ Handler = Callable[[Transaction, Change, Row | None], None]
 class Pipeline:
     """How rows of one source become entities of one type.
 
+    `contract` is strict (`ConfigDict(strict=True)`): the settings' reader refuses another.
     `key(row)` gives the entity key from the row's key columns alone. `translate(row, references)` gives the row's
     entities: models of the
     contract (their key is the row's own), `Upsert`, `Delete` or `Skip`; whatever it raises makes the row an

@@ -16,11 +16,13 @@ from isthmus.settings.values import (
     Columns,
     DatabaseUrl,
     Endpoint,
+    Host,
     Identifier,
     Name,
     ObjectName,
     Order,
     QueueName,
+    Region,
     Runtime,
     Secret,
     Start,
@@ -44,7 +46,7 @@ class Aws(Section):
     """`[aws]`: where AWS is and who we are there. What is not given comes from AWS's own chain."""
 
     endpoint_url: Endpoint | None = None
-    region: Text | None = None
+    region: Region | None = None
     access_key_id: Text | None = None
     secret_access_key: Secret | None = None
 
@@ -183,7 +185,7 @@ class Publisher(Section):
 class Metrics(Section):
     """`[metrics]`: where `/metrics` and `/healthz` listen."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     producer_port: Annotated[int, between(0, 65535)] = 9464
     consumer_port: Annotated[int, between(0, 65535)] = 9465
 

@@ -1,14 +1,20 @@
-"""Finds the user's own code that the settings name as `module:object`."""
+"""Finds the user's own code that the settings name as `module:object`, and looks at it before anything starts."""
 
 import difflib
 import importlib
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, PydanticUserError
+
+from isthmus.change import Kind
 from isthmus.errors import Mistake, WrongSettings
 from isthmus.pipeline import Pipeline
 from isthmus.settings.models import Settings
+from isthmus.settings.values import NAME_ALLOWED, is_name
 
 
 def load_object(name: str, folder: Path) -> Any:
@@ -42,28 +48,29 @@ def load_object(name: str, folder: Path) -> Any:
 def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
     """Give each source's pipeline, by the source's name.
 
-    Raises `WrongSettings` with every mistake: what is not there or no `Pipeline`, an entity type that has no
-    section or two sources, a column for a field that the contract does not have.
+    Raises `WrongSettings` with every mistake: what is not there or no `Pipeline`, a part of it that is not what it
+    must be, an entity type that has no section or two sources, a column for a field that the contract does not have.
     """
-    found: dict[str, Pipeline] = {}
+    found: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     file = str(settings.file)
     for source, section in settings.sources.items():
         try:
             pipeline = load_object(section.pipeline, settings.folder)
         except LookupError as error:
-            objection = str(error)
+            objections = [str(error)]
         else:
-            objection = _objection(pipeline, found, settings)
-            if not objection:
+            objections = list(_objections(pipeline, found, settings))
+            if isinstance(pipeline, Pipeline):
                 found[source] = pipeline
-        if objection:
-            mistakes.append(Mistake(file, f"sources.{source}.pipeline", f'"{section.pipeline}"', objection))
+        mistakes += [
+            Mistake(file, f"sources.{source}.pipeline", f'"{section.pipeline}"', objection) for objection in objections
+        ]
     mistakes += [
         Mistake(file, f"entities.{entity}.columns.{field}", f'"{column}"', f"the contract has no field {field}")
         for entity, section in settings.entities.items()
         for pipeline in found.values()
-        if pipeline.entity == entity
+        if pipeline.entity == entity and _is_model(pipeline.contract)
         for field, column in section.columns.items()
         if field not in pipeline.contract.model_fields
     ]
@@ -72,12 +79,70 @@ def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
     return found
 
 
-def _objection(pipeline: object, others: dict[str, Pipeline], settings: Settings) -> str:
+def _objections(pipeline: object, others: dict[str, Any], settings: Settings) -> Iterator[str]:
     if not isinstance(pipeline, Pipeline):
-        return f"must be an isthmus.pipeline.Pipeline, and is a {type(pipeline).__name__}"
+        yield f"must be an isthmus.pipeline.Pipeline, and is a {type(pipeline).__name__}"
+        return
+    yield from _wrong_parts(pipeline)
+    if not is_name(pipeline.entity):
+        return
     if pipeline.entity not in settings.entities:
-        return f"makes entities of type {pipeline.entity}: add a section [entities.{pipeline.entity}]"
+        yield f"makes entities of type {pipeline.entity}: add a section [entities.{pipeline.entity}]"
     for source, other in others.items():
         if other.entity == pipeline.entity:
-            return f"makes entities of type {pipeline.entity}, which come from the source {source} already"
-    return ""
+            yield f"makes entities of type {pipeline.entity}, which come from the source {source} already"
+
+
+def _wrong_parts(pipeline: Any) -> Iterator[str]:
+    """Compare a pipeline's parts with the types that it declares: Python itself does not."""
+    if not is_name(pipeline.entity):
+        yield f"its entity must be a name of {NAME_ALLOWED}"
+    yield from _wrong_contract(pipeline.contract)
+    for name in ("key", "translate"):
+        if not _is_function(getattr(pipeline, name)):
+            yield f"its {name} must be a function, not an async one, and is {_named(getattr(pipeline, name))}"
+    # The value's text alone will not do: the translator asks for the very member.
+    if not isinstance(pipeline.kind, Kind):
+        yield f"its kind must be Kind.STATE or Kind.EVENT of isthmus.change, and is {_named(pipeline.kind)}"
+    if not isinstance(pipeline.handlers, tuple | list):
+        yield (
+            "its handlers must be a tuple or a list of functions, with a comma after a single one, e.g. (on_change,), "
+            f"and are {_named(pipeline.handlers)}"
+        )
+    else:
+        for number, handler in enumerate(pipeline.handlers, start=1):
+            if not _is_function(handler):
+                yield f"its handler {number} must be a function, not an async one, and is {_named(handler)}"
+    if not isinstance(pipeline.version, str):
+        yield f"its version must be text in quotes, and is {_named(pipeline.version)}"
+
+
+def _wrong_contract(contract: Any) -> Iterator[str]:
+    if not _is_model(contract):
+        yield f"its contract must be a pydantic model, a subclass of BaseModel, and is {_named(contract)}"
+        return
+    if contract.model_config.get("strict") is not True:
+        yield f"its contract {contract.__name__} must be strict: give it model_config = ConfigDict(strict=True)"
+    try:
+        # What is still missing would otherwise be missed by the first change.
+        contract.model_rebuild()
+    except (PydanticUserError, NameError):
+        yield f"its contract {contract.__name__} names a type that is not defined, or that pydantic does not know"
+
+
+def _is_model(contract: object) -> bool:
+    return isinstance(contract, type) and issubclass(contract, BaseModel)
+
+
+def _is_function(value: object) -> bool:
+    # Calling an async one does nothing but make a coroutine: an effect would be lost without a word.
+    return callable(value) and not inspect.iscoroutinefunction(value)
+
+
+def _named(value: object) -> str:
+    """Name what a part is instead. Its value is not shown."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if inspect.isfunction(value):
+        return f"the function {value.__name__}"
+    return f"a {type(value).__name__}"

@@ -1,4 +1,6 @@
-"""What must hold between values of the settings. Pure: sections in, objections out.
+"""What must hold between values of the settings: sections in, objections out.
+
+Nothing else is looked at, but for which databases are one file.
 
 A relation is asked only when the sections it needs are right in themselves.
 """
@@ -9,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from isthmus.addresses import is_loopback
+from isthmus.settings.databases import is_one_file
 from isthmus.settings.models import Aws, ClaimCheck, Entity, Metrics, Publisher, Source, Store, Stream
 
 Objection = tuple[tuple[str, ...], str]
@@ -66,6 +69,24 @@ def _some_source(sources: Mapping[str, Source]) -> Iterator[Objection]:
         yield ("sources",), "must name at least one source: [sources.NAME]"
 
 
+def _front_office(sources: Mapping[str, Source], store: Store) -> Iterator[Objection]:
+    back_offices = {
+        f"sources.{name}{key}": url
+        for name, source in sources.items()
+        for key, url in [
+            (".url", source.url),
+            *((f".references.{reference}.url", table.url) for reference, table in source.references.items()),
+        ]
+        if url is not None
+    }
+    front_office = store.url.get_secret_value()
+    if same := [path for path, url in back_offices.items() if is_one_file(front_office, url.get_secret_value())]:
+        yield (
+            ("store", "url"),
+            f"must be another file than that of {' and '.join(same)}: nothing is written into a back office",
+        )
+
+
 def _entity_tables(entities: Mapping[str, Entity]) -> Iterator[Objection]:
     if not entities:
         yield ("entities",), "must name at least one entity type: [entities.NAME]"
@@ -99,6 +120,7 @@ RELATIONS: tuple[tuple[tuple[str, ...], Relation], ...] = (
     (("stream", "store"), _memory),
     (("metrics",), _ports),
     (("sources",), _some_source),
+    (("sources", "store"), _front_office),
     (("entities",), _entity_tables),
     (("entities",), _entity_columns),
 )

@@ -1,24 +1,31 @@
 """The kinds of values that stand in the settings, and the sentence for each that does not fit."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from isthmus.addresses import endpoint_objection
+from isthmus.settings.databases import address_objection, is_folder
 
 OUR_SENTENCE = "isthmus"
 """The type of an error whose message is already the sentence to show."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
+NAME_ALLOWED = "1 to 48 lower-case letters, digits, - or _, a letter first"
 _AWS_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_REGION = re.compile(r"(?!-|[0-9]+$)[A-Za-z0-9-]{1,63}(?<!-)", re.ASCII)
+"""It becomes a label of AWS's host names (RFC 1123, section 2.1)."""
+_HOST_NAME = re.compile(r"(?=.{1,253}$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _DATABASE_URL = re.compile(r"(?P<dialect>[a-z][a-z0-9_]*)(\+[a-z0-9_]+)?://.*", re.DOTALL)
 _SQLITE_URL = re.compile(r"(?P<head>sqlite(\+[a-z0-9_]+)?:///)(?P<path>[^?]*)(?P<query>\?.*)?", re.DOTALL)
@@ -141,21 +148,36 @@ def _endpoint(url: str) -> str:
     return url
 
 
+def _host(text: str) -> str:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        # The system takes a name that ends in a number for an address: "0" and "0x0" are 0.0.0.0, all networks.
+        if not _HOST_NAME.fullmatch(text) or _NUMBER.fullmatch(text.rpartition(".")[2]):
+            wrong('must be an IPv4 address or a host name, e.g. "127.0.0.1"')
+    return text
+
+
 def _database_url(secret: SecretStr, info: ValidationInfo[Place]) -> SecretStr:
     """Check the form of a database address, and let a relative SQLite file start from the settings' folder."""
     url = secret.get_secret_value()
     if not (known := _DATABASE_URL.fullmatch(url)):
         wrong('must be a database address as SQLAlchemy writes it, e.g. "sqlite:///back-office.db"')
+    if objection := address_objection(url):
+        wrong(objection)
     if known["dialect"] != "sqlite":
         return secret
     sqlite = _SQLITE_URL.fullmatch(url)
-    if not sqlite or sqlite["path"] in {"", ":memory:"}:
+    if not sqlite or sqlite["path"] in {"", ":memory:"} or "\0" in unquote(sqlite["path"]):
         wrong('must name a file, e.g. "sqlite:///back-office.db": memory is not shared between processes')
     place = info.context
     prefix, path = ("file:", sqlite["path"][5:]) if sqlite["path"].startswith("file:") else ("", sqlite["path"])
     # Only the folder is quoted: what was written may hold escapes already.
     absolute = path if path.startswith("/") else f"{quote(str(place.folder))}/{path}"
-    return SecretStr(f"{sqlite['head']}{prefix}{absolute}{sqlite['query'] or ''}")
+    found = f"{sqlite['head']}{prefix}{absolute}{sqlite['query'] or ''}"
+    if is_folder(found):
+        wrong('must name a file, e.g. "sqlite:///back-office.db", and not a folder')
+    return SecretStr(found)
 
 
 def _store_url(secret: SecretStr) -> SecretStr:
@@ -167,11 +189,14 @@ def _store_url(secret: SecretStr) -> SecretStr:
 Text = Annotated[str, BeforeValidator(_resolved)]
 """Text, or a reference to it."""
 Secret = Annotated[SecretStr, BeforeValidator(_resolved)]
+Region = Annotated[Text, _matching(_REGION, '1 to 63 letters, digits or -, e.g. "eu-central-1"')]
+Host = Annotated[str, AfterValidator(_host)]
+"""Where to listen: an IPv4 address (the server knows no other) or a host name."""
 Endpoint = Annotated[Text, AfterValidator(_endpoint)]
 DatabaseUrl = Annotated[Secret, AfterValidator(_database_url)]
 """An address that may hold a password, hence a secret; relative SQLite files are made absolute."""
 StoreUrl = Annotated[DatabaseUrl, AfterValidator(_store_url)]
-Name = Annotated[str, _matching(_NAME, "1 to 48 lower-case letters, digits, - or _, a letter first")]
+Name = Annotated[str, _matching(_NAME, NAME_ALLOWED)]
 AwsName = Annotated[str, _matching(_AWS_NAME, "1 to 128 letters, digits, _ . or -")]
 QueueName = Annotated[str, _matching(_QUEUE_NAME, "1 to 80 letters, digits, _ or -")]
 BucketName = Annotated[str, _matching(_BUCKET_NAME, "3 to 63 lower-case letters, digits, . or -")]

@@ -12,16 +12,53 @@ from isthmus.errors import Mistake, WrongSettings
 from isthmus.settings import load, load_object, load_pipelines
 
 CODE = """
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ConfigDict
     from isthmus.pipeline import Pipeline
 
     class Flight(BaseModel):
+        model_config = ConfigDict(strict=True)
         key: str
         tail: str | None
 
     flights = Pipeline(entity="flight", contract=Flight, key=lambda row: row["K"], translate=lambda row, _: [])
     hotels = Pipeline(entity="hotel", contract=Flight, key=lambda row: row["K"], translate=lambda row, _: [])
     nothing = None
+"""
+
+PARTS = """
+    import functools
+    from pydantic import BaseModel, ConfigDict
+    from isthmus.change import Kind
+    from isthmus.pipeline import Pipeline
+
+    class Flight(BaseModel):
+        model_config = ConfigDict(strict=True)
+        key: str
+
+    class Loose(BaseModel):
+        key: str
+
+    class Lax(BaseModel):
+        model_config = ConfigDict(strict=False)
+        key: str
+
+    class Torn(BaseModel):
+        model_config = ConfigDict(strict=True)
+        key: "Nowhere"
+
+    class Late(BaseModel):
+        model_config = ConfigDict(strict=True)
+        key: "Later"
+
+    Later = str
+
+    class Called:
+        def __call__(self, *_): pass
+
+    def now(*_): pass
+    async def later(*_): pass
+
+    RIGHT = dict(entity="flight", contract=Flight, key=now, translate=now)
 """
 
 
@@ -107,6 +144,65 @@ def test_what_cannot_be_used_is_a_mistake(project: Project, name: str, sentence:
     assert (mistake.file, mistake.path) == (str(project.folder / "isthmus.toml"), "sources.s0.pipeline")
     assert mistake.value == f'"{name}"'
     assert sentence in mistake.allowed
+
+
+@pytest.mark.parametrize(
+    "part, sentence",
+    [
+        ("entity=None", "its entity must be a name of 1 to 48 lower-case letters, digits, - or _, a letter first"),
+        ("entity=['flight']", "its entity must be a name of"),
+        ("entity='Flight'", "its entity must be a name of"),
+        ("contract=dict", "its contract must be a pydantic model, a subclass of BaseModel, and is the class dict"),
+        ("contract=Flight(key='')", "its contract must be a pydantic model, a subclass of BaseModel, and is a"),
+        ("contract=Loose", "its contract Loose must be strict: give it model_config = ConfigDict(strict=True)"),
+        ("contract=Lax", "its contract Lax must be strict: give it model_config = ConfigDict(strict=True)"),
+        ("contract=Torn", "its contract Torn names a type that is not defined, or that pydantic does not know"),
+        ("key='K'", "its key must be a function, not an async one, and is a str"),
+        ("key=later", "its key must be a function, not an async one, and is the function later"),
+        ("translate=None", "its translate must be a function, not an async one, and is a NoneType"),
+        ("kind='event'", "its kind must be Kind.STATE or Kind.EVENT of isthmus.change, and is a str"),
+        ("handlers=now", "e.g. (on_change,), and are the function now"),
+        ("handlers=None", "its handlers must be a tuple or a list of functions, with a comma after a single one"),
+        ("handlers=(now, later)", "its handler 2 must be a function, not an async one, and is the function later"),
+        ("handlers=[None]", "its handler 1 must be a function, not an async one, and is a NoneType"),
+        ("version=2", "its version must be text in quotes, and is a int"),
+    ],
+)
+def test_a_part_of_a_pipeline_that_is_not_what_it_must_be_is_a_mistake(
+    project: Project, part: str, sentence: str
+) -> None:
+    project.write(project.module, PARTS + f"    pipeline = Pipeline(**(RIGHT | dict({part})))\n")
+    (mistake,) = project.mistakes(f"{project.module}:pipeline", columns="key = 'K'")
+    assert (mistake.path, mistake.value) == ("sources.s0.pipeline", f'"{project.module}:pipeline"')
+    assert sentence in mistake.allowed
+
+
+@pytest.mark.parametrize(
+    "part", ["kind=Kind.EVENT", "handlers=[now, Called()]", "contract=Late", "key=functools.partial(now, 1)"]
+)
+def test_a_part_of_a_pipeline_may_be_anything_that_will_do(project: Project, part: str) -> None:
+    project.write(project.module, PARTS + f"    pipeline = Pipeline(**(RIGHT | dict({part})))\n")
+    assert load_pipelines(load(project.settings(f"{project.module}:pipeline"), {})).keys() == {"s0"}
+
+
+def test_all_wrong_parts_of_all_pipelines_are_told_at_once(project: Project) -> None:
+    wrong = "a = Pipeline(None, None, None, None, None, None, None)"
+    other = "b = Pipeline(**(RIGHT | dict(entity='hotel', handlers=now, version=2)))"
+    project.write(
+        project.module, f"{PARTS}    {wrong}\n    {other}\n    c = Pipeline(**(RIGHT | dict(contract=Loose)))"
+    )
+    mistakes = project.mistakes(*(f"{project.module}:{name}" for name in "aabc"), columns="nose = 'NOSE'")
+    told = [(mistake.path.split(".")[1], mistake.allowed.split(" ", 2)[:2]) for mistake in mistakes]
+    parts = ["entity", "contract", "key", "translate", "kind", "handlers", "version"]
+    assert told == [
+        *(("s0", ["its", part]) for part in parts),
+        *(("s1", ["its", part]) for part in parts),
+        ("s2", ["its", "handlers"]),
+        ("s2", ["its", "version"]),
+        ("s2", ["makes", "entities"]),
+        ("s3", ["its", "contract"]),
+        ("flight", ["the", "contract"]),
+    ]
 
 
 def test_all_pipelines_are_looked_at_before_the_mistakes_are_told(project: Project) -> None:

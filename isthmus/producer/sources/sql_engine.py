@@ -50,7 +50,7 @@ def read_only_engine(url: str, timeout: float) -> Engine:
             f"The driver of the back office's database is not installed: there is no module {module}.",
             hint="Run `pip install 'isthmus[postgres]'`." if module == "psycopg" else f"Install {module}.",
         ) from None
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         # The message of an address that does not parse may quote it, and with it a password.
         raise Fatal(f"The back office's database address cannot be used ({type(error).__name__}).") from None
     if address.get_backend_name() == "postgresql":
