@@ -7,6 +7,9 @@ import threading
 from types import FrameType
 
 from isthmus.lifecycle import ThreadStop
+from isthmus.log import get_logger
+
+log = get_logger(__name__)
 
 PATIENCE_SECONDS = 9.0
 """A soft stop that takes longer than this is ended: what was in hand comes again, with the same IDs. Ten seconds are
@@ -34,6 +37,7 @@ class Signals:
     def _watch(self, reading: int) -> None:
         (self.received,) = os.read(reading, 1)
         self._stop.request()
+        log.info("stop_requested", signal=signal.Signals(self.received).name)
         readable, _, _ = select.select([reading], [], [], PATIENCE_SECONDS)
         again = os.read(reading, 1)[0] if readable else self.received
         os._exit(128 + again)

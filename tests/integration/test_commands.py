@@ -166,6 +166,7 @@ def test_a_second_signal_ends_it_at_once(make_shop: Callable[..., Shop], forward
     running.says("kinesis_away")
     # Softly, it would wait for 5 s that the stream takes the change.
     running.child.signal(signal.SIGTERM)
+    running.says("stop_requested")
     running.child.signal(signal.SIGINT)
     assert running.exits(2) == 130
 
