@@ -21,6 +21,7 @@ from tests.fakes.shop import SECRET, Shop, until
 from tests.faults.row import Result
 from tests.simulation.ground import folder
 
+_ROOT: Final = Path(__file__).resolve().parents[2]
 _FELL: Final = """
     CREATE TABLE fell (key TEXT, before TEXT, after TEXT);
     CREATE TRIGGER guard_fell AFTER UPDATE ON isthmus_guard WHEN new.version < old.version
@@ -126,7 +127,9 @@ class Between:
 
     def __init__(self, upstream: int, faults: Sequence[Fault], times: int, log: Path, seed: int = 1) -> None:
         arguments = ["--upstream", str(upstream), "--seed", str(seed), "--times", str(times), *faults]
-        self._child = Child("proxy", "tests.faults.proxy", arguments, log, talks=True)
+        # A child finds nothing in the folder it stands in, and the tests are nowhere else.
+        found = {**os.environ, "PYTHONPATH": str(_ROOT)}
+        self._child = Child("proxy", "tests.faults.proxy", arguments, log, talks=True, environment=found)
         self.port = int(json.loads(self._child.stdout.readline())["port"])
         self.fired: Counter[str] = Counter()
         self._listener = threading.Thread(target=self._listen, name="proxy")

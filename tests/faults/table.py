@@ -3,7 +3,7 @@
 from typing import Final
 
 from isthmus.console.proxy.faults import STRIKES, Fault, Traffic
-from tests.faults import crashes, histories, orders, processes, reading, values
+from tests.faults import crashes, histories, orders, processes, reading, running, values
 from tests.faults.histories import places, rows_in_bursts, under
 from tests.faults.processes import CONSUMER_CALLS, PRODUCER_CALLS
 from tests.faults.row import How, Part, Row
@@ -129,8 +129,10 @@ ROWS: Final = (
         "F16",
         "record too large, key too long",
         "all claimed or parked, none blocking",
-        (Part(U, "rows", 10_000, 60, values.too_large),),
-        "P: not run.",
+        (
+            Part(U, "rows", 10_000, 60, values.too_large),
+            Part(P, "large rows", 60, 6, running.too_large, "keys too long: U, for the example's are numbers"),
+        ),
     ),
     Row(
         "F18",
@@ -273,6 +275,7 @@ ROWS: Final = (
             Part(U, "sets", None, 0, orders.poison_anywhere, "all sets of ≤ 8 places"),
             Part(U, "poison records", 2_000, 100, orders.stall, "the longest stall is measured"),
             _histories(500, under(places([Kind.SLOW], role="consumer", calls=_STORE), histories.much_poison)),
+            Part(P, "transactions", 256, 3, running.poison_anywhere, "every set of 8 rows"),
         ),
         _KCL,
     ),
