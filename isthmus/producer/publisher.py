@@ -81,7 +81,7 @@ class Publisher:
         source: str,
         clock: Clock,
         metrics: Metrics,
-        max_unacknowledged_bytes: int = 16 * 1024 * 1024,
+        max_unacknowledged_bytes: int = 8 * 1024 * 1024,
         linger: float = 0.0,
         requests_in_flight: int = 2,
         away: Away | None = None,

@@ -176,7 +176,7 @@ class Publisher(Section):
     max_bundle_changes: Annotated[int, between(1, 10_000, "changes")] = 500
     # Kinesis takes 10 MiB a request, the embedded emulator 5.
     max_request_bytes: Annotated[int, between(64 * KIB, 10 * MIB, "bytes")] = 4 * MIB
-    max_unacknowledged_bytes: Annotated[int, between(64 * KIB, 1024 * MIB, "bytes")] = 16 * MIB
+    max_unacknowledged_bytes: Annotated[int, between(64 * KIB, 1024 * MIB, "bytes")] = 8 * MIB
     linger_ms: Annotated[int, between(0, 10_000, "milliseconds")] = 20
     requests_in_flight: Annotated[int, between(1, 32)] = 4
     pace_shards: bool = True

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,18 @@ def test_a_bundle_gives_its_changes_in_their_order(several: list[Change]) -> Non
     found = decode(bundle([encode(change) for change in several]))
 
     assert found == [change_of(encode(change)) for change in several]
+
+
+def test_an_event_that_waits_takes_the_memory_of_its_text() -> None:
+    encode(FLIGHT)
+    tracemalloc.start()
+    try:
+        events = [encode(FLIGHT) for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < 1.5 * sum(len(event) for event in events)
 
 
 @settings(deadline=None)
@@ -211,6 +224,7 @@ def test_limits_can_be_set() -> None:
 
 MEASURE = """
 import sys
+import tracemalloc
 from isthmus.codec import decode
 filler = bytes.fromhex(sys.argv[1])
 record = b"[" + filler * (int(sys.argv[2]) // len(filler)) + b"1]"
