@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint unit mutants simulate fault faults bench lock clean
+.PHONY: help env demo test lint unit mutants simulate fault faults faults-report bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ fault: env ## one row of the fault matrix, e.g. make fault F=F13
 
 faults: env ## every row of the fault matrix; goes on where it was interrupted
 	$(BIN)/python -m tests.faults --all $(ARGS)
+
+faults-report: env ## write docs/faults.md from the results so far
+	$(BIN)/python -m tests.faults --report
 
 bench: env ## figures beside the alternatives, from one run; also in build/bench.json
 	$(BIN)/python -m benchmarks $(ARGS)

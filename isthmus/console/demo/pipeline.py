@@ -15,7 +15,7 @@ _COMMANDS: Final[Mapping[Victim, str]] = {Victim.PRODUCER: "produce", Victim.CON
 _END_SECONDS = 12.0
 """A soft stop takes 10 s at most."""
 _KILL_SECONDS = 10.0
-_MOST_DEATHS = 20
+_MOST_DEATHS = 200
 """Deaths by a signal that nobody here sent: more are no accident, and starting again would hide why."""
 
 

@@ -36,7 +36,6 @@ class SqliteUnit:
     def load(self, changes: Sequence[Change]) -> Memory:
         """Give what is remembered of these changes."""
         keys = _json(list({change.key for change in changes}))
-        txns = _json(list({change.id for change in changes}))
         run = self._connection.execute
         memory = Memory()
         with translated():
@@ -48,9 +47,9 @@ class SqliteUnit:
             any_event, any_parked, any_settled, any_trail = run(sql.ANYTHING).fetchone()
             if any_trail:
                 self._trails.load(keys)
-            if any_event:
+            if any_event or any_settled:
+                txns = _json(list({change.id for change in changes}))
                 memory.ledger = dict(run(sql.LEDGER, (txns,)))
-            if any_settled:
                 memory.settled = {txn for (txn,) in run(sql.SETTLED, (txns,))}
             if any_parked:
                 memory.newest_parked = dict(run(sql.NEWEST_PARKED, (keys,)))
