@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -123,14 +124,18 @@ def _arm(at: str, number: signal.Signals) -> None:
 def _striking(original: Callable[..., Any], number: signal.Signals, nth: int, *, after: bool) -> Callable[..., Any]:
     calls = itertools.count(1)
 
+    def strike() -> None:
+        # To this very thread: sent to the process, it may reach another one first, and this one goes past its place.
+        signal.pthread_kill(threading.get_ident(), number)
+
     @functools.wraps(original)
     def called(*arguments: Any, **named: Any) -> Any:
         due = next(calls) == nth
         if due and not after:
-            os.kill(os.getpid(), number)
+            strike()
         answer = original(*arguments, **named)
         if due and after:
-            os.kill(os.getpid(), number)
+            strike()
         return answer
 
     return called
