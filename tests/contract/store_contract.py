@@ -207,8 +207,11 @@ class StoreContract:
     def test_what_is_parked_with_the_same_version_is_not_freed(self, world: World) -> None:
         world.apply(untranslated(5))
         assert world.apply(upsert(5, id="other")) == [APPLIED]
+        assert "k-5" not in world.history_of()
         assert world.apply(upsert(5, id="other"), untranslated(5)) == [DUPLICATE, STALE]
         assert world.parked() == [("k-5", "no-airport")]
+        assert world.apply(untranslated(7, "b"), upsert(7, "b", id="another")) == [PARKED, APPLIED]
+        assert world.parked() == [("b-7", "no-airport"), ("k-5", "no-airport")]
 
     def test_freeing_is_the_same_inside_one_batch(self, world: World) -> None:
         batch = (untranslated(2), untranslated(5), untranslated(7), upsert(6), untranslated(5), untranslated(7))

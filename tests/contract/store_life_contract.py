@@ -189,6 +189,28 @@ class StoreLifeContract:
         assert told("k") == [("k-3", "applied"), ("k-4", "applied")]
         assert (told("d"), told("e"), told("f")) == ([("d-3", "applied")], [("e-3", "applied")], [("f-3", "fenced")])
 
+    def test_a_trace_holds_what_was_told_of_its_key_and_of_no_other(self, world: World) -> None:
+        def told(key: str) -> list[tuple[str, str]]:
+            trace = world.office.reader().trace(key)
+            return [(row.txn, row.outcome) for row in trace.history] if trace is not None else []
+
+        # Later than what took effect, in a batch of its own.
+        world.apply(upsert(2))
+        world.apply(upsert(1))
+        assert told("k") == [("k-1", "stale"), ("k-2", "applied")]
+
+        # Fenced before anything took effect, then twice in effect.
+        world.apply(marker(5), upsert(1, "b"))
+        world.apply(upsert(2, "b", epoch=5))
+        world.apply(upsert(3, "b", epoch=5))
+        assert told("b") == [("b-1", "fenced"), ("b-2", "applied"), ("b-3", "applied")]
+
+        # What all was forgotten of never shows another's.
+        stop = FakeStop(world.clock)
+        world.store.prune(memory_before_ms=0, history_before_ms=world.clock.now_ms() + 1, stop=stop)
+        world.apply(upsert(1, "c", epoch=5), upsert(1, "d", epoch=5), upsert(1, "e", epoch=5))
+        assert (told("k"), told("b"), told("c")) == ([], [], [("c-1", "applied")])
+
     def test_a_replay_tells_nothing_twice(self, world: World) -> None:
         changes = (upsert(1), untranslated(2), upsert(3), marker(2), upsert(4), upsert(4, epoch=2), event(1, "e"))
         for _ in range(3):

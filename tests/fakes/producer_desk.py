@@ -122,6 +122,8 @@ class Desk:
         self.puts: list[list[Entry]] = []
         self.put_hook: Callable[[], object] = lambda: None
         self.saved: list[tuple[float, str]] = []
+        self.steps: list[int] = []
+        """Of every attempt to save a watermark."""
 
     # a sink and leases of its own
 
@@ -131,6 +133,7 @@ class Desk:
         return self.stream.put(entries)
 
     def advance(self, name: str, epoch: int, watermark: str, *, step: int = 0) -> None:
+        self.steps.append(step)
         self.checkpoints.leases.advance(name, epoch, watermark, step=step)
         assert not self.is_lost, "nothing may be remembered after the loss"
         self.saved.append((self.clock.monotonic(), watermark))

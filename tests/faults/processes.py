@@ -3,8 +3,10 @@
 import itertools
 import json
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from math import ceil
 from typing import Final
@@ -94,9 +96,10 @@ def _stopped(role: str, calls: Sequence[str], context: Context) -> Result:
             shop.sell(3 * number)
             old = shop.live(command, at=at, strike="SIGSTOP")
             old.stands(at)
+            inside = _is_locked(shop)
             shop.sell(3 * number + 1)
             new = _following(shop, command)
-            if _holds_the_file(at):
+            if inside:
                 # Nobody can write beside a transaction that stands still, and nobody may break it. The new one waits.
                 _says(new, "front_office_away")
                 result.counts["stops inside a transaction"] += 1
@@ -140,8 +143,15 @@ def _says(life: Life, event: str, *, or_ends: int | None = None) -> None:
         raise AssertionError(f"it ended with {life.code} before it said {event}\n{life.text()}")
 
 
-def _holds_the_file(at: str) -> bool:
-    return at.startswith("store.") and not at.startswith("store.commit:after")
+def _is_locked(shop: Works) -> bool:
+    """Say whether one that stands still holds the front office: at the place of the strike, or in a thread beside."""
+    with closing(sqlite3.connect(shop.shop.front, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+    return False
 
 
 def _told(life: Life) -> None:

@@ -14,6 +14,7 @@ PROGRESS = "tests/unit/test_progress.py"
 RUNTIME = "tests/unit/test_local_runtime.py"
 READER = ("tests/unit/test_local_runtime_reader.py", "tests/unit/test_local_runtime_reader_troubles.py")
 SHARDS = "tests/unit/test_shard_states.py"
+COMPOSITION = "tests/unit/test_composition.py"
 
 
 class Mutant(NamedTuple):
@@ -272,5 +273,70 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if self._lost():\n",
         "        if False:\n",
         SERVICE,
+    ),
+    Mutant(
+        "a lost owner's sink is not asked",
+        "isthmus/console/producing.py",
+        "OwnedSink(_sink(settings), lambda: heart.lost)",
+        "_sink(settings)",
+        (COMPOSITION,),
+    ),
+    Mutant(
+        "a consumer that lost its lease goes on",
+        "isthmus/console/consuming.py",
+        "        lost=lambda: heart.lost,\n",
+        "        lost=lambda: False,\n",
+        (COMPOSITION,),
+    ),
+    Mutant(
+        "a failed save's number is used again",
+        "isthmus/producer/service.py",
+        "        self._saves += 1\n"
+        "        self._leases.advance(self._lease.name, self._lease.epoch, done, step=self._saves)\n",
+        "        self._leases.advance(self._lease.name, self._lease.epoch, done, step=self._saves + 1)\n"
+        "        self._saves += 1\n",
+        SERVICE,
+    ),
+    Mutant(
+        "the back-off of an old outage stays",
+        "isthmus/producer/service.py",
+        "        self._read_failures = 0\n        self._watches",
+        "        self._watches",
+        SERVICE,
+    ),
+    Mutant(
+        "a bundle's commas are not counted",
+        "isthmus/producer/lanes.py",
+        "            size += len(queue[0][0]) + 1\n",
+        "            size += len(queue[0][0])\n",
+        LANES,
+    ),
+    Mutant(
+        "what is parked with the same version is freed in its batch",
+        "isthmus/consumer/applier.py",
+        "                old.change.version < newer.version\n",
+        "                old.change.version <= newer.version\n",
+        (STORE,),
+    ),
+    Mutant(
+        "a place of the history is given twice",
+        "isthmus/consumer/stores/sqlite/trail.py",
+        "WHERE name = 'last_place'), 0))",
+        "WHERE name = 'no_place'), 0))",
+        (STORE,),
+    ),
+    Mutant(
+        "what is told behind the guard's back is not found",
+        "isthmus/consumer/stores/sqlite/trail.py",
+        "            self._connection.executemany(_POINT_GUARD,",
+        "            0 and self._connection.executemany(_POINT_GUARD,",
+        (STORE,),
+    ),
+    Mutant(
+        "a checkpoint passes a front office that was moved away",
+        "isthmus/consumer/stores/sqlite/store.py",
+        "            # read must come again.\n            self._shared.in_place()\n",
+        "            # read must come again.\n",
+        (STORE,),
     ),
 )

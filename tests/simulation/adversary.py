@@ -40,7 +40,11 @@ class Adversary:
         fault = self._planned(process, name)
         kind = fault.kind if fault else None
         self._pause(process)
+        step = (process.role, name)
         if fault is not None and kind is not Kind.KILLED_AFTER and kind is not Kind.ANSWER_LOST:
+            # Not before: who died in the pause was not struck. Nor is a stop that was asked for already.
+            if kind is not Kind.TERMINATED or not process.requested():
+                self.count(fault.kind, step)
             action = self._before(process, fault, action)
         try:
             result = action()
@@ -49,9 +53,11 @@ class Adversary:
             raise
         self._world.note(process.name, f"{name} {note}{self._world.answer(result)}")
         if kind is Kind.KILLED_AFTER:
+            self.count(kind, step)
             self._kill(process)
         self._pause(process)
         if kind is Kind.ANSWER_LOST:
+            self.count(kind, step)
             raise TargetDown("The answer was lost.", cause="connection-lost")
         return result
 
@@ -65,7 +71,6 @@ class Adversary:
         fault = self._due.get((*step, self._calls[step]))
         if fault is None or self._world.clock.monotonic() > FAULTS_END:
             return None
-        self.count(fault.kind, step)
         self._world.note(process.name, f"*** {fault}")
         return fault
 

@@ -84,18 +84,18 @@ class Oracle:
             if lease.epoch == epoch and lease.watermark != after:
                 self.violated(f"take-over: {table} is read after {after}, but its watermark is {lease.watermark}")
 
-    def watermark_saved(self, name: str, before: Lease | None, epoch: int, watermark: str) -> None:
-        """See a watermark that has just taken effect (I6)."""
+    def watermark_saved(self, name: str, before: Lease | None, epoch: int, after: Lease | None) -> None:
+        """See what stands there after a watermark was written (I6)."""
         table = name.rpartition("/")[2]
+        watermark = int((after.watermark if after else None) or 0)
         if before is None or before.epoch != epoch:
             self.violated(f"ownership: epoch {epoch} wrote the watermark of {table}, which is not its own")
-        # It may fall within an epoch, where a write takes effect late: then some changes are detected again.
-        if int(watermark) < self._begun.get((table, epoch), 0):
-            self.violated(f"ownership: the watermark of {table} fell to {watermark}, before its owner's own beginning")
-        self.watermarks[table] = max(int(watermark), self.watermarks.get(table, 0))
         begin = int((before.watermark if before else None) or 0)
+        if watermark < max(begin, self._begun.get((table, epoch), 0)):
+            self.violated(f"ownership: the watermark of {table} fell from {begin} to {watermark}")
+        self.watermarks[table] = max(watermark, self.watermarks.get(table, 0))
         for row in self._world.office.journal[table]:
-            if not begin < row.position <= int(watermark):
+            if not begin < row.position <= watermark:
                 continue
             if row.position not in self._shown[table, epoch] and not self._world.office.is_shown(table, row):
                 continue

@@ -48,7 +48,7 @@ class SimLeases(Ports):
         def advance() -> None:
             before = self._world.checkpoints.leases.read(name)
             self._world.checkpoints.leases.advance(name, epoch, watermark, step=step)
-            self._world.oracle.watermark_saved(name, before, epoch, watermark)
+            self._world.oracle.watermark_saved(name, before, epoch, self._world.checkpoints.leases.read(name))
 
         self._call("leases.advance", advance, f"{name} epoch {epoch} to {watermark}")
 

@@ -104,6 +104,13 @@ def test_a_bundle_is_full_at_its_bytes_or_its_events() -> None:
     assert request.events == (3, 2)
 
 
+def test_every_comma_of_a_bundle_is_counted() -> None:
+    lanes = lanes_of(limits=Limits(max_bundle_bytes=25))
+    for number, size in enumerate((5, 5, 5, 6)):
+        lanes.offer(0, event(number, size), number)
+    assert sent(lanes.next_request(0.0)) == {0: [0, 1, 2]}, "all four would be 26 bytes"
+
+
 def test_an_event_larger_than_a_bundle_goes_alone() -> None:
     lanes = lanes_of(limits=Limits(max_bundle_bytes=100))
     for number, size in enumerate((10, 500, 10)):

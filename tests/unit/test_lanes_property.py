@@ -41,7 +41,7 @@ class World:
 
     def offer(self) -> None:
         lane = self.dice.randrange(4)
-        self.lanes.offer(lane, event(self.offers, self.dice.choice([0, 0, 9, 30])), self.offers)
+        self.lanes.offer(lane, event(self.offers, self.dice.choice([0, 0, 1, 2, 9, 30])), self.offers)
         self.offered[lane].append(self.offers)
         self.offers += 1
 
@@ -123,6 +123,8 @@ def test_whatever_fails_first_occurrences_per_lane_are_in_order_and_nothing_is_m
     world.finish()
     assert sorted(world.acknowledged) == list(range(world.offers)), "each ticket once"
     assert world.lanes.unacknowledged_bytes == 0
+    for entry in world.records:
+        assert len(entry.data) <= limits.max_bundle_bytes or len(json.loads(entry.data)) == 1
     for lane, numbers in world.offered.items():
         seen = [number for entry in world.records if entry.lane == lane for number in json.loads(entry.data)]
         assert list(dict.fromkeys(seen)) == numbers

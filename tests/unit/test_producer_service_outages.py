@@ -108,6 +108,42 @@ def test_a_watermark_store_that_is_away_is_waited_for_while_changes_go_out() -> 
     assert desk.watermark == '[1,"secret"]'
 
 
+def test_a_save_that_failed_is_followed_by_one_of_a_later_step_for_it_may_still_arrive() -> None:
+    desk = Desk([row(0)])
+    for _ in range(3):
+        desk.checkpoints.fail_next("leases.advance", error=Transient("slow", cause="throttled"))
+    desk.clock.at(5.0, lambda: desk.source.rows.append(row(1)))
+    desk.run(20.0)
+    assert len(desk.steps) >= 5
+    assert desk.steps == sorted(set(desk.steps))
+
+
+@pytest.mark.parametrize("part", ["source", "translator"])
+def test_after_an_outage_the_next_hiccup_waits_briefly_again(part: str) -> None:
+    desk = Desk([row(0)])
+    desk.lease = Lease(NAME, 7, ME, 0, STREAM, watermark='[-1,"secret"]')
+    failing = getattr(desk, part)
+    failing.failing = [TargetDown("away")] * 12
+    moments: list[float] = []
+    gaps: list[float] = []
+
+    def note() -> None:
+        moments.append(desk.clock.monotonic())
+
+    def hiccup() -> None:
+        desk.source.rows.append(row(len(desk.source.rows)))
+        failing.failing = [TargetDown("away")]
+        moments.clear()
+        failing.hook = note
+
+    for moment in (200.0, 220.0, 240.0):
+        desk.clock.at(moment, hiccup)
+        desk.clock.at(moment + 10.0, lambda: gaps.append(moments[1] - moments[0]))
+    desk.run(260.0)
+    assert max(gaps) < 0.5
+    assert desk.numbers() == [0, 1, 2, 3]
+
+
 def test_an_error_that_nobody_knows_is_no_outage() -> None:
     desk = Desk([row(0)])
     desk.source.failing = [Transient("?", cause="unknown")] * 5
