@@ -53,7 +53,7 @@ class Transaction(Protocol):
         ...
 
 
-Handler = Callable[[Transaction, Change, Row | None], None]
+Handler = Callable[[Transaction, Change, Row | None], object]
 """`on_change(tx, change, previous)`.
 
 `previous` is the entity's row before this change, or None; `change.data` is its new state, or None.

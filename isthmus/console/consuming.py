@@ -11,14 +11,13 @@ from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.console.hearts import owning
 from isthmus.console.housekeeping import Housekeeping
-from isthmus.console.wiring import Wiring, entities_of, reader_of, store_of
-from isthmus.consumer.applier import Applier
+from isthmus.console.wiring import Wiring, decider_of, entities_of, reader_of, store_of
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.threads import ThreadSpawn, ThreadTask
-from isthmus.consumer.stores.port import Entity, Session, Store
+from isthmus.consumer.stores.port import Decider, Entity, TransactionalStore
 from isthmus.errors import OwnershipLost
 from isthmus.lifecycle import ThreadStop
 from isthmus.log import get_logger
@@ -57,7 +56,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     checkpoints: DynamoCheckpoints,
     facts: StreamFacts,
     heart: Heart,
-    store: Store,
+    store: TransactionalStore,
     entities: list[Entity],
     attempts: AttemptsByPart,
 ) -> None:
@@ -72,10 +71,10 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
         stop=stop,
         metrics=wiring.metrics,
     )
-    with _closing_all() as sessions:
+    with _closing_all() as deciders:
         keeping = ThreadTask("housekeeping", house.run)
         try:
-            _runtime(wiring, checkpoints, facts, heart, store, by_name, sessions, stop, attempts).run()
+            _runtime(wiring, checkpoints, facts, heart, store, by_name, deciders, stop, attempts).run()
         finally:
             stop.request()
             keeping.result()
@@ -86,9 +85,9 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     checkpoints: DynamoCheckpoints,
     facts: StreamFacts,
     heart: Heart,
-    store: Store,
+    store: TransactionalStore,
     entities: Mapping[str, Entity],
-    sessions: list[Session],
+    deciders: list[Decider],
     stop: ThreadStop,
     attempts: AttemptsByPart,
 ) -> LocalRuntime:
@@ -96,11 +95,11 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     payloads = wiring.payloads()
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
-        session = store.session()
-        sessions.append(session)
+        decider = decider_of(settings, store, entities, wiring.clock, wiring.metrics)
+        deciders.append(decider)
         return ShardProcessor(
             shard,
-            Applier(session, entities, wiring.clock, wiring.metrics, history=settings.store.history),
+            decider,
             payloads=payloads,
             stop=stop,
             clock=wiring.clock,
@@ -133,11 +132,11 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
 
 
 @contextmanager
-def _closing_all() -> Iterator[list[Session]]:
-    """Give a list; close every session that was put into it meanwhile."""
-    sessions: list[Session] = []
+def _closing_all() -> Iterator[list[Decider]]:
+    """Give a list; close every decider that was put into it meanwhile."""
+    deciders: list[Decider] = []
     try:
-        yield sessions
+        yield deciders
     finally:
-        for session in sessions:
-            session.close()
+        for decider in deciders:
+            decider.close()

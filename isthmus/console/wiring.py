@@ -18,7 +18,8 @@ from isthmus.change import Kind
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.clock import Clock, SystemClock
 from isthmus.codec import json_bytes
-from isthmus.consumer.stores.port import Entity, TableMapping
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.stores.port import Decider, Entity, TableMapping, TransactionalStore
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteStore
@@ -167,6 +168,13 @@ def contract_check(contract: type[BaseModel]) -> Callable[[object], None]:
 def store_of(settings: Settings, entities: list[Entity]) -> SqliteStore:
     """Give the front-office store."""
     return SqliteStore(store_path(settings), entities)
+
+
+def decider_of(
+    settings: Settings, store: TransactionalStore, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics
+) -> Decider:
+    """Give what decides one shard's batches in the front office."""
+    return Applier(store.session(), entities, clock, metrics, history=settings.store.history)
 
 
 def store_path(settings: Settings) -> Path:

@@ -43,6 +43,10 @@ class Applier:
         self._metrics = metrics
         self._history = history
 
+    def close(self) -> None:
+        """Give the connection back. Safe to repeat."""
+        self._session.close()
+
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         """Decide every change of the batch, in order; give one outcome each, None for an epoch marker.
 

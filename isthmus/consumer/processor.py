@@ -14,11 +14,10 @@ from isthmus.chance import Chance
 from isthmus.change import MAX_KEY_CHARACTERS, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
 from isthmus.clock import Clock, from_rfc3339
 from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
-from isthmus.consumer.applier import Applier
 from isthmus.consumer.deciding import count
 from isthmus.consumer.feed import Record
 from isthmus.consumer.parking import event_bytes
-from isthmus.consumer.stores.port import Delivered, Refusal
+from isthmus.consumer.stores.port import Decider, Delivered, Refusal
 from isthmus.errors import Poison
 from isthmus.lifecycle import Stop, Stopped
 from isthmus.metrics import Metrics
@@ -45,7 +44,7 @@ class ShardProcessor:
     def __init__(
         self,
         shard: str,
-        applier: Applier,
+        decider: Decider,
         *,
         payloads: Payloads | None,
         stop: Stop,
@@ -57,7 +56,7 @@ class ShardProcessor:
         counts: Mapping[str, int] | None = None,
     ) -> None:
         self._shard = shard
-        self._applier = applier
+        self._decider = decider
         self._payloads = payloads
         self._stop = stop
         self._clock = clock
@@ -175,7 +174,7 @@ class ShardProcessor:
 
     def _timed(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         begun = self._clock.monotonic()
-        outcomes = self._applier.apply(batch)
+        outcomes = self._decider.apply(batch)
         self._metrics.batch_seconds.observe(self._clock.monotonic() - begun)
         return outcomes
 

@@ -272,8 +272,8 @@ class StoreContract:
             )
             for number, data in enumerate(raw)
         ]
-        assert world.applier.apply(gone) == [PARKED, PARKED]
-        assert world.applier.apply(gone) == [PARKED, PARKED]
+        assert world.decider.apply(gone) == [PARKED, PARKED]
+        assert world.decider.apply(gone) == [PARKED, PARKED]
         assert sorted(bytes(row["event"]) for row in world.office.own("parked")) == raw
 
     def test_a_parked_change_is_kept_whole(self, world: World) -> None:
@@ -294,9 +294,8 @@ class StoreContract:
 
     def test_a_fence_survives_a_restart_and_an_older_marker_does_not_lower_it(self, world: World) -> None:
         world.apply(marker(5))
-        world.session.close()
-        world.session = world.store.session()
-        world.applier = world.applier_of(world.session)
+        world.decider.close()
+        world.decider = world.another()
         assert world.apply(marker(2), upsert(1, epoch=4)) == [None, FENCED]
         assert world.apply(upsert(1, epoch=4)) == [FENCED]
         assert [row["epoch"] for row in world.office.own("fence")] == [5]

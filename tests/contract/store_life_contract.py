@@ -11,16 +11,16 @@ import pytest
 
 from isthmus.change import Outcome, version_of
 from isthmus.consumer.deciding import Guard
-from isthmus.consumer.stores.port import Pruned, Session, Unit
-from isthmus.errors import Poison, TargetDown, Transient
+from isthmus.consumer.stores.port import Decider, Pruned
+from isthmus.errors import Transient
 from tests.fakes.clock import FakeStop
 from tests.fakes.store_world import (
     APPLIED,
     BATCH,
-    DUPLICATE,
-    PARKED,
+    ByModel,
     FrontOffice,
     World,
+    agrees,
     delete,
     delivered,
     event,
@@ -28,6 +28,9 @@ from tests.fakes.store_world import (
     untranslated,
     upsert,
 )
+
+AGAIN = (*BATCH[:-1], marker(1))
+"""A batch that ends in a marker which fences nothing of it when it comes again."""
 
 
 class Crash(BaseException):
@@ -40,23 +43,22 @@ class StoreLifeContract:
     # two at once
 
     def test_two_sessions_on_one_key_give_one_effect(self, world: World) -> None:
-        second = world.store.session()
+        second = world.another()
         changes = [upsert(n) for n in range(1, 31)]
         both = threading.Barrier(2)
         outcomes: list[list[Outcome | None]] = [[], []]
 
-        def run(place: int, session: Session) -> None:
-            applier = world.applier_of(session)
+        def run(place: int, decider: Decider) -> None:
             both.wait()
             for change in changes:
                 while True:
                     try:
-                        outcomes[place] += applier.apply([delivered(change)])
+                        outcomes[place] += decider.apply([delivered(change)])
                         break
                     except Transient:
                         continue
 
-        threads = [threading.Thread(target=run, args=pair) for pair in enumerate((world.session, second))]
+        threads = [threading.Thread(target=run, args=pair) for pair in enumerate((world.decider, second))]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -68,83 +70,96 @@ class StoreLifeContract:
 
     # crashes
 
-    def test_a_crash_at_any_statement_leaves_nothing_behind(self, office: FrontOffice) -> None:
-        for at in itertools.count():
-            world = World(office.fresh())
-            with closing(world):
-                world.apply(untranslated(1, "old"), upsert(1, "c"))
-                before = world.state()
-                happened = world.office.break_at(world.session, at, Crash())
-                with suppress(Crash):
-                    world.apply(*BATCH)
-                if not happened():
-                    break
-                assert world.state() == before
-        assert at > len(BATCH)
-
-    def test_an_outage_at_any_statement_is_mended_by_the_next_attempt(self, office: FrontOffice) -> None:
+    def test_a_crash_before_or_after_any_call_and_then_all_of_it_again_end_as_if_there_was_none(
+        self, office: FrontOffice
+    ) -> None:
         clean = World(office.fresh())
         with closing(clean):
-            clean.apply(*BATCH)
+            clean.apply(*AGAIN)
             expected = clean.state()
-        for at in itertools.count():
-            world = World(office.fresh())
-            with closing(world):
-                happened = world.office.break_at(world.session, at, world.office.outage())
-                outcomes = None
-                with suppress(Transient):
-                    outcomes = world.apply(*BATCH)
-                if not happened():
-                    break
-                assert outcomes is None
-                assert not any(world.state().values())
-                world.apply(*BATCH)
-                assert world.state() == expected
-        assert at > len(BATCH)
+        for after in (False, True):
+            for at in itertools.count():
+                world = World(office.fresh())
+                with closing(world):
+                    happened = world.office.break_at(world.decider, at, Crash(), after=after)
+                    with suppress(Crash):
+                        world.apply(*AGAIN)
+                    if not happened():
+                        break
+                    with suppress(Exception):
+                        world.decider.close()
+                    world.decider = world.another()
+                    world.apply(*AGAIN)
+                    assert world.state() == expected
+                    assert set(world.effects().values()) == {1}
+            assert at > len(AGAIN)
 
-    def test_a_handler_that_swallows_an_outage_neither_commits_nor_parks(self, office: FrontOffice) -> None:
-        for then in (None, ValueError(), Poison("no-gate")):
-            world = World(office.fresh())
-            with closing(world):
-                world.told.swallows = then or True
-                happened = world.office.break_at(world.session, 0, world.office.outage(), only="INTO effect")
-                with pytest.raises(TargetDown):
-                    world.apply(upsert(1))
-                assert happened()
-                assert not any(world.state().values())
-                world.told.swallows = False
-                assert world.apply(upsert(1)) == [APPLIED]
+    def test_an_outage_before_or_after_any_call_parks_nothing_and_is_mended_by_the_next_attempt(
+        self, office: FrontOffice
+    ) -> None:
+        clean = World(office.fresh())
+        with closing(clean):
+            clean.apply(*AGAIN)
+            expected = clean.state()
+        for after in (False, True):
+            for at in itertools.count():
+                world = World(office.fresh())
+                with closing(world):
+                    happened = world.office.break_at(world.decider, at, world.office.outage(), after=after)
+                    with suppress(Transient):
+                        world.apply(*AGAIN)
+                    if not happened():
+                        break
+                    world.apply(*AGAIN)
+                    assert world.state() == expected
+                    assert set(world.effects().values()) == {1}
+            assert at > len(AGAIN)
 
-    def test_an_outage_passes_a_savepoint_whatever_was_made_of_it(self, world: World) -> None:
-        happened = world.office.break_at(world.session, 0, world.office.outage(), only="INTO effect")
+    def test_two_workers_on_the_same_keys_park_and_free_as_one_would(self, world: World) -> None:
+        # Both are given everything, in turns that no test chooses: a worker that woke up late does the same.
+        changes = [
+            change
+            for n in range(1, 25, 3)
+            for change in (upsert(n), untranslated(n + 1), upsert(n + 2, "b"), event(n, "e"), delete(n + 1, "b"))
+        ]
+        second = world.another()
+        both = threading.Barrier(2)
+        errors: list[BaseException] = []
 
-        def swallow(unit: Unit, then: Exception | None) -> None:
-            with unit.savepoint():
-                with suppress(TargetDown):
-                    world.told(unit.transaction, upsert(1), None)
-                if then is not None:
-                    raise then
+        def run(decider: Decider) -> None:
+            both.wait()
+            for begin in range(0, len(changes), 4):
+                while True:
+                    try:
+                        decider.apply([delivered(change) for change in changes[begin : begin + 4]])
+                        break
+                    except Transient:
+                        continue
+                    except BaseException as error:
+                        errors.append(error)
+                        raise
 
-        def swallow_twice() -> None:
-            with world.session.unit() as unit:
-                for then in (None, ValueError()):
-                    with pytest.raises(TargetDown):
-                        swallow(unit, then)
+        threads = [threading.Thread(target=run, args=(decider,)) for decider in (world.decider, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        second.close()
+        model = ByModel()
+        for change in changes:
+            model.take(change)
+        assert errors == []
+        agrees(world, model)
+        assert len(world.office.own("outbox")) == 8
 
-        with pytest.raises(TargetDown):
-            swallow_twice()
-        assert happened()
-
-    def test_a_commit_whose_answer_is_lost_is_found_by_the_next_attempt(self, world: World) -> None:
-        changes = (upsert(1), event(1, "e"), untranslated(1, "p"), upsert(2, "q", size=-1), marker(1))
-        happened = world.office.break_at(world.session, 0, world.office.outage(), only="COMMIT", after=True)
-        with pytest.raises(TargetDown):
-            world.apply(*changes)
-        assert happened()
+    def test_a_worker_that_wakes_up_with_an_old_batch_changes_nothing(self, world: World) -> None:
+        batch = [upsert(1), untranslated(2), delete(3), event(1, "e"), marker(2), upsert(4)]
+        zombie = world.another()
+        world.apply(*batch, *[change._replace(epoch=2) for change in (upsert(5), event(2, "e"))])
         before = world.state()
-        assert world.apply(*changes) == [DUPLICATE, DUPLICATE, PARKED, PARKED, None]
+        zombie.apply([delivered(change) for change in batch])
+        zombie.close()
         assert world.state() == before
-        assert set(world.effects().values()) == {1}
 
     # pruning
 
@@ -215,7 +230,7 @@ class StoreLifeContract:
         changes = (upsert(1), untranslated(2), upsert(3), marker(2), upsert(4), upsert(4, epoch=2), event(1, "e"))
         for _ in range(3):
             world.apply(*changes)
-        found = world.office.run("SELECT txn, outcome FROM isthmus_history ORDER BY txn, place")
+        found = sorted(world.office.told(), key=lambda row: row[0])
         assert found == [
             ("e-1", "fenced"),
             ("k-1", "applied"),
@@ -247,24 +262,22 @@ class StoreLifeContract:
 
     # reading
 
-    def test_the_reader_explains_what_became_of_a_key_while_a_unit_is_open(self, world: World) -> None:
+    def test_the_reader_explains_what_became_of_a_key(self, world: World) -> None:
         world.apply(upsert(1), untranslated(2), event(1, "e"), event(2, "e", note="wrong"), event(3, "e"))
         reader = world.office.reader()
-        with world.session.unit() as unit:
-            unit.load([upsert(1)])
-            by_key, by_txn, by_parked = reader.trace("k"), reader.trace("k-1"), reader.trace("k-2")
-            assert by_key == by_txn == by_parked
-            assert by_key is not None
-            assert by_key.guard == Guard(version_of(0, 1), "k-1", "hash-1", deleted=False)
-            assert [(row.txn, row.outcome) for row in by_key.history] == [("k-1", "applied")]
-            (parked,) = by_key.parked
-            assert (parked.reason, parked.message, parked.stage) == ("no-airport", "BQN is unknown", "translate")
-            assert parked.first_at_ms == world.clock.now_ms()
-            took_effect = reader.trace("e-1")
-            assert took_effect is not None
-            assert (took_effect.key, took_effect.took_effect_ms) == ("e", world.clock.now_ms())
-            assert [row.reason for row in took_effect.parked] == ["contract", "behind"]
-            assert reader.trace("nobody") is None
+        by_key, by_txn, by_parked = reader.trace("k"), reader.trace("k-1"), reader.trace("k-2")
+        assert by_key == by_txn == by_parked
+        assert by_key is not None
+        assert by_key.guard == Guard(version_of(0, 1), "k-1", "hash-1", deleted=False)
+        assert [(row.txn, row.outcome) for row in by_key.history] == [("k-1", "applied")]
+        (parked,) = by_key.parked
+        assert (parked.reason, parked.message, parked.stage) == ("no-airport", "BQN is unknown", "translate")
+        assert parked.first_at_ms == world.clock.now_ms()
+        took_effect = reader.trace("e-1")
+        assert took_effect is not None
+        assert (took_effect.key, took_effect.took_effect_ms) == ("e", world.clock.now_ms())
+        assert [row.reason for row in took_effect.parked] == ["contract", "behind"]
+        assert reader.trace("nobody") is None
 
     def test_the_reader_counts_what_is_parked_by_reason(self, world: World) -> None:
         world.apply(untranslated(1, "a"), untranslated(2, "a"), untranslated(1, "b"), upsert(1, "c", note="wrong"))

@@ -19,6 +19,7 @@ from isthmus.metrics import Metrics
 from isthmus.pipeline import Row, Transaction
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_transaction_contract import StoreTransactionContract
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.sqlite_office import TABLES, SqliteOffice
 from tests.fakes.store_world import BATCH, World, delete, delivered, event, upsert
@@ -33,7 +34,7 @@ def office(tmp_path: Path) -> SqliteOffice:
     return SqliteOffice(tmp_path)
 
 
-class TestStore(StoreContract, StoreLifeContract):
+class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract):
     pass
 
 
@@ -240,7 +241,7 @@ def test_running_out_of_memory_is_an_outage() -> None:
 
 
 def test_a_damaged_file_met_by_a_handler_parks_nothing(world: World) -> None:
-    world.office.break_at(world.session, 0, error_of(sqlite3.SQLITE_CORRUPT), only="INTO effect")
+    world.office.break_at(world.decider, 0, error_of(sqlite3.SQLITE_CORRUPT), only="INTO effect")
     with pytest.raises(Fatal):
         world.apply(upsert(1))
     assert not any(world.state().values())

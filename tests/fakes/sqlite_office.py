@@ -2,14 +2,18 @@
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from isthmus.consumer.stores.port import Entity, Session
+from isthmus.clock import Clock
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
+from isthmus.metrics import Metrics
+from isthmus.pipeline import Transaction
 
 TABLES = """
 CREATE TABLE thing (key TEXT PRIMARY KEY, size INTEGER CHECK (size >= 0), note TEXT, version TEXT);
@@ -24,11 +28,14 @@ _ORDER = {
     "trail": "key",
 }
 _NOT_OF_THE_END = {"place", "before", "told", "decided", "first_at", "last_at", "written"}
+_EFFECT = "INSERT INTO effect (txn, times) VALUES (?, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
 _numbers = itertools.count()
 
 
 class SqliteOffice:
     """Implements the contract's `FrontOffice`."""
+
+    transactional = True
 
     def __init__(self, folder: Path, tables: str = TABLES, pristine: bytes | None = None) -> None:
         self.path = folder / f"office-{next(_numbers)}.db"
@@ -42,11 +49,17 @@ class SqliteOffice:
             self.path.write_bytes(pristine)
         self._pristine = pristine
 
-    def statement(self, text: str) -> str:
-        return text
+    def effect(self, tx: Transaction, txn: str) -> object:
+        return tx.execute(_EFFECT, (txn,))
 
     def store(self, entities: Sequence[Entity]) -> SqliteStore:
         return SqliteStore(self.path, entities)
+
+    def decider(
+        self, store: Store, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics, *, history: bool
+    ) -> Applier:
+        assert isinstance(store, SqliteStore)
+        return Applier(store.session(), entities, clock, metrics, history=history)
 
     def reader(self) -> SqliteReader:
         return SqliteReader(self.path)
@@ -68,14 +81,18 @@ class SqliteOffice:
         found = self._read(f"SELECT * FROM isthmus_{name} ORDER BY {_ORDER.get(name, 'place')}")  # noqa: S608 - same
         return [{column: value for column, value in row.items() if column not in _NOT_OF_THE_END} for row in found]
 
+    def told(self) -> list[tuple[str, str]]:
+        return self.run("SELECT txn, outcome FROM isthmus_history ORDER BY place")
+
     def outage(self) -> sqlite3.OperationalError:
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
         return error
 
     def break_at(
-        self, session: Session, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self, decider: Decider | SqliteSession, at: int, error: BaseException, *, only: str = "", after: bool = False
     ) -> Callable[[], bool]:
+        session = decider._session if isinstance(decider, Applier) else decider
         assert isinstance(session, SqliteSession)
         breaking = Breaking(session._shared.connection, at, error, only, after=after)
         session._shared.connection = breaking  # type: ignore[assignment]

@@ -1,12 +1,13 @@
 """For the stores' contract: an applier on a store, handlers that count their effects, and the rules once more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from isthmus.change import Change, Kind, Outcome, Verb, version_of
+from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
-from isthmus.consumer.stores.port import Delivered, Entity, Session, Store, TableMapping
+from isthmus.consumer.stores.port import Decider, Delivered, Entity, Session, Store, TableMapping
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.errors import Poison, Transient
 from isthmus.metrics import Metrics
@@ -30,11 +31,20 @@ class FrontOffice(Protocol):
     to, and `effect` (`txn`, `times`), which handlers write.
     """
 
-    def statement(self, text: str) -> str:
-        """Turn `?` marks into the adapter's own."""
+    transactional: bool
+    """Whether a batch is one transaction; else each change is one."""
+
+    def effect(self, tx: Transaction, txn: str) -> object:
+        """Count one effect of this transaction ID in `effect`; give what the handler is to return."""
         ...
 
     def store(self, entities: Sequence[Entity]) -> Store: ...
+    def decider(
+        self, store: Store, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics, *, history: bool
+    ) -> Decider:
+        """Give a decider with connections of its own."""
+        ...
+
     def reader(self) -> StoreReader: ...
     def fresh(self) -> "FrontOffice":
         """Give another one, empty."""
@@ -49,9 +59,9 @@ class FrontOffice(Protocol):
         ...
 
     def break_at(
-        self, session: Session, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self, decider: Decider, at: int, error: BaseException, *, only: str = "", after: bool = False
     ) -> Callable[[], bool]:
-        """Make one statement of a session raise instead of run: number `at`, from 0, of those with `only` in them.
+        """Make one statement of a decider raise instead of run: number `at`, from 0, of those with `only` in them.
 
         With `after` it runs first. Give a function that says whether it happened.
         """
@@ -62,7 +72,16 @@ class FrontOffice(Protocol):
         ...
 
     def own(self, name: str) -> list[dict[str, Any]]:
-        """Give the rows of one of our own tables, `isthmus_{name}`, in a fixed order, without moments and places."""
+        """Give the rows of one of our own tables, in a fixed order, without moments and places.
+
+        `guard` (key, version, txn, rowhash, deleted), `ledger` (txn, ...), `settled` (txn), `parked` (key, txn,
+        version, reason, message, event, ...), `outbox` (key, txn, event, ...), `fence` (source, lane, epoch) and
+        `history`.
+        """
+        ...
+
+    def told(self) -> list[tuple[str, str]]:
+        """Give transaction ID and outcome of each row of the history, in the order in which they were told."""
         ...
 
 
@@ -74,23 +93,23 @@ class Told:
         self.raises: dict[str, list[BaseException]] = {}
         """By transaction ID: what to raise, time after time, after the effect was written."""
         self.swallows: bool | Exception = False
-        self._effect = office.statement(
-            "INSERT INTO effect (txn, times) VALUES (?, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
-        )
+        self._office = office
 
-    def __call__(self, tx: Transaction, change: Change, previous: Row | None) -> None:
+    def __call__(self, tx: Transaction, change: Change, previous: Row | None) -> object:
         self.previous.append((change.id, previous))
+        effect: object = None
         try:
-            tx.execute(self._effect, (change.id,))
+            effect = self._office.effect(tx, change.id)
         except Transient:
             if not self.swallows:
                 raise
             with suppress(Transient):
-                tx.execute(self._effect, ("behind the unit's back",))
+                self._office.effect(tx, "behind the unit's back")
             if isinstance(self.swallows, Exception):
                 raise self.swallows from None
         if self.raises.get(change.id):
             raise self.raises[change.id].pop(0)
+        return effect
 
 
 class World:
@@ -105,22 +124,28 @@ class World:
             Entity("posting", Kind.EVENT, None, contract, (self.told,)),
         ]
         self.store = office.store(self.entities)
-        self.session = self.store.session()
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.history = history
-        self.applier = self.applier_of(self.session)
+        self.decider = self.another()
 
-    def applier_of(self, session: Session) -> Applier:
+    def another(self) -> Decider:
+        """Give one more decider, as another process has one."""
         by_name = {entity.name: entity for entity in self.entities}
-        return Applier(session, by_name, self.clock, self.metrics, history=self.history)
+        return self.office.decider(self.store, by_name, self.clock, self.metrics, history=self.history)
+
+    @property
+    def session(self) -> Session:
+        """The decider's session, where a batch is one transaction."""
+        assert isinstance(self.decider, Applier)
+        return self.decider._session
 
     def apply(self, *changes: Change) -> list[Outcome | None]:
         self.clock.move(1)
-        return self.applier.apply([delivered(change) for change in changes])
+        return self.decider.apply([delivered(change) for change in changes])
 
     def close(self) -> None:
-        self.session.close()
+        self.decider.close()
 
     def state(self) -> dict[str, Any]:
         """Give everything that the store holds, but for moments."""
@@ -135,7 +160,7 @@ class World:
         return {row["txn"]: row["times"] for row in self.office.rows("effect")}
 
     def history_of(self) -> dict[str, str]:
-        return dict(self.office.run("SELECT txn, outcome FROM isthmus_history ORDER BY place"))
+        return dict(self.office.told())
 
 
 def contract(data: Any) -> None:

@@ -150,8 +150,8 @@ def test_a_consumer_follows_its_heart_and_goes_on_from_the_checkpoints_counts(
         processor = runtime["make_processor"]("shard-0", begin)
         assert processor.counts() == {"applied": 3}
         assert processor._settings.batch_changes == 77
-        (session,) = sessions
-    assert session._open is False
+        (decider,) = sessions
+    assert decider._session._open is False
     assert (runtime["stream"], runtime["stop"]) == (STREAM, stop)
     assert runtime["lost"]() is False
     heart.lost = True

@@ -1,6 +1,8 @@
-"""The port of a front-office store: where deciding and writing are one transaction.
+"""The ports of a front-office store.
 
-Every adapter passes `tests/contract/store_contract.py` and `store_life_contract.py`.
+What every store offers a consumer is `Store` and `Decider`; every adapter passes `tests/contract/store_contract.py` and
+`store_life_contract.py`. Where a batch is one transaction, `TransactionalStore`, `Session` and `Unit` are what the
+applier makes a decider of; such an adapter passes `store_transaction_contract.py` too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,20 @@ class TableMapping:
     version_column: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     """Column by field of the contract, in the order in which they are written."""
+    key_columns: Mapping[str, str] = field(default_factory=dict)
+    """Where the key is not one column's text as it is: template by column, see `isthmus.consumer.stores.keys`."""
+    values: Callable[[Any], Sequence[Any]] | None = None
+    """The user's function from a state's data to the values of `columns`, in their order, instead of its fields.
+
+    Its fields are then no more than names. It may raise anything: that change is parked.
+    """
+    schema: str | None = None
+    """The schema of the table, in stores that have some. None: as the store finds it by the table's name."""
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Give the template of every key column."""
+        return self.key_columns or {self.key_column: "{key}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +197,23 @@ class Session(Protocol):
         ...
 
 
+class Decider(Protocol):
+    """Decides the batches of one shard, one batch at a time."""
+
+    def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        """Decide every change of the batch, each key's in their order; give one outcome each, None for an epoch marker.
+
+        When it returns, all of it is durable, fences too. When it raises (`Transient`, `TargetDown`, `Fatal`), the
+        batch is to be decided again as a whole: what is durable of it by then is found as `duplicate`, and what was
+        parked as `parked`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections back. Safe to repeat."""
+        ...
+
+
 class Store(Protocol):
     """A front-office store."""
 
@@ -198,10 +231,6 @@ class Store(Protocol):
         """
         ...
 
-    def session(self) -> Session:
-        """Open a connection. Raises `TargetDown` when the store is not there."""
-        ...
-
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
         """Forget what was decided before these moments (milliseconds since 1970), while others go on deciding.
 
@@ -212,4 +241,12 @@ class Store(Protocol):
         Deletes at most `portion` rows in one transaction, so that nobody waits long for it. Ends early, between two
         of them, when a stop is requested. Safe to repeat, also after an error.
         """
+        ...
+
+
+class TransactionalStore(Store, Protocol):
+    """A store where a batch is one transaction."""
+
+    def session(self) -> Session:
+        """Open a connection. Raises `TargetDown` when the store is not there."""
         ...

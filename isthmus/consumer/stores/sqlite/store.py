@@ -163,9 +163,9 @@ def _file_at(path: Path) -> _File | None:
 @contextmanager
 def transaction(connection: sqlite3.Connection, unit: SqliteUnit | None = None) -> Iterator[None]:
     """Take the writer's place; commit at the end, or undo everything when an exception passes."""
-    with translated():
-        connection.execute("BEGIN IMMEDIATE")
     try:
+        with translated():
+            connection.execute("BEGIN IMMEDIATE")
         yield
         (unit or SqliteUnit(connection, {})).commit()
     except BaseException:
