@@ -1,8 +1,8 @@
 """How the text of an entity key becomes the values of key columns, and never two keys the same values.
 
-A template holds one place, with constant text around it: `{key}` for the whole key, or `{1}`, `{2}` and so on for a part
-between slashes. `{"carrier": "{2}", "day": "{3}"}` takes keys of three parts. Only the first part may have no place, and
-must be the name of the entity type then: another part without a place would make two keys one row.
+A template holds one place, with constant text around it: `{key}` for the whole key, or `{1}`, `{2}` and so on for a
+part between slashes. `{"carrier": "{2}", "day": "{3}"}` takes keys of three parts. Only the first part may have no
+place, and must be the name of the entity type then: another part without a place would make two keys one row.
 """
 
 import re
