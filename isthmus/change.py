@@ -16,7 +16,7 @@ VERSION_DIGITS = GENERATION_DIGITS + POSITION_DIGITS
 
 MAX_LANES = 256
 LANES_PER_SHARD = 16
-MAX_KEY_CHARACTERS = 1024
+MAX_KEY_BYTES = 1024
 """DynamoDB's limit for a sort key is 1,024 bytes; a key must fit into every store ("Quotas", sort key length)."""
 
 RAW_KEY_PREFIX = "~"

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from isthmus.attempts import Attempts, AttemptsByPart
 from isthmus.chance import Chance
-from isthmus.change import MAX_KEY_CHARACTERS, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
+from isthmus.change import MAX_KEY_BYTES, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
 from isthmus.clock import Clock, from_rfc3339
 from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
 from isthmus.consumer.deciding import count
@@ -27,6 +27,8 @@ from isthmus.retry import Backoff
 T = TypeVar("T")
 
 _RECORD_KEY = f"{RAW_KEY_PREFIX}record/"
+_SURELY_SHORT = MAX_KEY_BYTES // 4
+"""Characters that fit whatever they are: UTF-8 needs four bytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +195,10 @@ class _Group(NamedTuple):
 
 def _storable(change: Change) -> bool:
     """Say whether every store can hold the names: all of them in an index, PostgreSQL without NUL."""
-    longest = max(len(change.key), len(change.id), len(change.source), len(change.entity))
-    names = f"{change.key}{change.id}{change.source}{change.entity}{change.time}{change.rowhash}"
-    return longest <= MAX_KEY_CHARACTERS and "\0" not in names
+    names = (change.key, change.id, change.source, change.entity)
+    if max(map(len, names)) > _SURELY_SHORT and max(len(name.encode()) for name in names) > MAX_KEY_BYTES:
+        return False
+    return "\0" not in f"{change.key}{change.id}{change.source}{change.entity}{change.time}{change.rowhash}"
 
 
 def _real(change: Change) -> bool:

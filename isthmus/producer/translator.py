@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from prometheus_client import Counter
 
 from isthmus.change import (
-    MAX_KEY_CHARACTERS,
+    MAX_KEY_BYTES,
     RAW_KEY_PREFIX,
     Change,
     Kind,
@@ -190,7 +190,7 @@ class Translator:
 
     def _raw_key(self, row: SourceRow) -> str:
         key = f"{RAW_KEY_PREFIX}raw/{self._name}/{row.sourcekey}"
-        if len(key.encode()) <= MAX_KEY_CHARACTERS:
+        if len(key.encode()) <= MAX_KEY_BYTES:
             return key
         return f"{RAW_KEY_PREFIX}raw/{self._name}/{RAW_KEY_PREFIX}{row_hash(row.sourcekey.encode())}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from isthmus.change import MAX_KEY_CHARACTERS, RAW_KEY_PREFIX
+from isthmus.change import MAX_KEY_BYTES, RAW_KEY_PREFIX
 from isthmus.clock import from_rfc3339
 from isthmus.errors import IsthmusError, Poison
 from isthmus.lifecycle import Stopped
@@ -73,8 +73,8 @@ def checked_key(key: object) -> str:
         size = len(key.encode())
     except UnicodeEncodeError:
         raise Untranslatable(BAD_KEY, "The key holds half of a surrogate pair.") from None
-    if not 0 < size <= MAX_KEY_CHARACTERS:
-        raise Untranslatable(BAD_KEY, f"The key has {size} bytes: 1 to {MAX_KEY_CHARACTERS} are allowed.")
+    if not 0 < size <= MAX_KEY_BYTES:
+        raise Untranslatable(BAD_KEY, f"The key has {size} bytes: 1 to {MAX_KEY_BYTES} are allowed.")
     if key.startswith(RAW_KEY_PREFIX):
         raise Untranslatable(BAD_KEY, f"The key begins with {RAW_KEY_PREFIX}, which is kept for Isthmus.")
     return key

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
-from isthmus.change import MAX_KEY_CHARACTERS, Change, Kind, Verb
+from isthmus.change import MAX_KEY_BYTES, Change, Kind, Verb
 from isthmus.clock import from_rfc3339, rfc3339
 from isthmus.codec import Undecodable, bundle, decode
 from isthmus.pipeline import Pipeline, Translated
@@ -267,7 +267,7 @@ def too_large(context: Context) -> Result:
             made = translator(FakeClock(), claims=claims)
             size = chance.choice([10, 1_990, 2_001, 7_000, 8_001, chance.randint(0, 60_000)])
             long_key = chance.random() < 0.3
-            key = "ü" * (MAX_KEY_CHARACTERS // 2 + 1) if long_key else "k"
+            key = "ü" * (MAX_KEY_BYTES // 2 + 1) if long_key else "k"
             result.struck("larger than a claim's threshold", int(size > 2_000))
             result.struck("larger than a record", int(size > 8_000))
             result.struck("a key too long", int(long_key))
