@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from tests.fakes.emulator import Emulator
+from tests.fakes.postgres_server import PostgresServer
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +30,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give one PostgreSQL server for the whole session."""
+    running = PostgresServer()
+    try:
+        yield running
+    finally:
+        running.end()

@@ -1,0 +1,108 @@
+"""The quick way for what is plainly new: one statement takes all guards of a batch, or none of it happens.
+
+Most batches hold nothing but newer states of distinct keys. For them it is not asked first what is remembered, and
+decided after: the guards are written on the condition that each one is older, and all of it is undone unless every one
+was. What the condition says of a change is what `isthmus.consumer.deciding.decide` says of it; whatever else a batch
+may meet (a fence, the parking lot, a ledger, a settled ID) makes it go the other way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import psycopg
+
+from isthmus.change import Change, Verb
+from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Taken
+from isthmus.consumer.stores.postgres.connection import Connection
+from isthmus.consumer.stores.postgres.errors import translate
+from isthmus.consumer.stores.postgres.names import text_array
+from isthmus.consumer.stores.postgres.refused import poison_in
+from isthmus.consumer.stores.postgres.rows import EntityStatements
+from isthmus.consumer.stores.postgres.statements import Statements, applied_arrays
+from isthmus.consumer.stores.postgres.unit import Locks
+from isthmus.errors import Poison
+
+_DELETE = Verb.DELETE
+
+
+class Quick:
+    """One attempt at one batch, in a transaction that is open when it is made."""
+
+    def __init__(
+        self, connection: Connection, texts: Statements, entities: Mapping[str, EntityStatements], locks: Locks
+    ) -> None:
+        self._connection = connection
+        self._texts = texts
+        self._entities = entities
+        self._locks = locks
+
+    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+        """Write everything of the batch; say whether all of it may be committed."""
+        changes = [delivered.change for delivered in batch]
+        keys = text_array([change.key for change in changes])
+        txns = text_array([change.id for change in changes])
+        run, texts = self._run, self._texts
+        suspect: int | None = None
+        try:
+            with self._connection.pipeline() as pipeline:
+                run(texts.lock, (self._locks.space, self._locks.of(change.key for change in changes)))
+                sources = text_array(list({change.source for change in changes}))
+                epoch = min(change.epoch for change in changes)
+                plain = run(texts.plain, (sources, epoch, keys, txns, txns))
+                claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
+                # The server is busy with the guards while the rows are put together here.
+                for begun, part, entity in _parts(changes, entities):
+                    with poison_in(begun, part):
+                        self._write(entity, part)
+                if history:
+                    run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
+                pipeline.sync()
+                all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
+                return Taken(done=all_new)
+        except PoisonIn as poison:
+            suspect = poison.place
+        except Poison:
+            pass
+        except psycopg.Error as error:
+            suspect = self._suspect(error, changes)
+        return Taken(done=False, suspect=suspect)
+
+    def _write(self, entity: Entity, part: Sequence[Change]) -> None:
+        statements = self._entities[entity.name]
+        if part[0].verb is _DELETE:
+            self._run(statements.delete, statements.keys([change.key for change in part]))
+        else:
+            self._run(statements.upsert, statements.rows(part))
+
+    def _suspect(self, error: psycopg.Error, changes: Sequence[Change]) -> int | None:
+        """Give whose fault a refusal was, if that is known; raise what is no refusal."""
+        ours = translate(error)
+        if not isinstance(ours, Poison):
+            raise ours from error
+        try:
+            with poison_in(0, changes):
+                raise error
+        except PoisonIn as poison:
+            return poison.place
+        except Poison:
+            return None
+
+    def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
+        return self._connection.execute(statement, parameters, prepare=True)
+
+
+def _guards(changes: Sequence[Change], keys: str, txns: str) -> list[str]:
+    deleted = "{" + ",".join(["t" if change.verb is _DELETE else "f" for change in changes]) + "}"
+    versions = text_array([change.version for change in changes])
+    return [keys, versions, txns, text_array([change.rowhash for change in changes]), deleted]
+
+
+def _parts(changes: Sequence[Change], entities: Sequence[Entity]) -> "list[tuple[int, list[Change], Entity]]":
+    """Cut into runs of one entity type and one verb, each with the place of its first change."""
+    which: Callable[[int], tuple[str, bool]] = lambda place: (entities[place].name, changes[place].verb is _DELETE)  # noqa: E731
+    found = []
+    for _, run in groupby(range(len(changes)), which):
+        places = list(run)
+        found.append((places[0], [changes[place] for place in places], entities[places[0]]))
+    return found

@@ -1,0 +1,96 @@
+"""Reads a PostgreSQL front office beside whoever decides in it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.postgres.connection import PostgresAddress, connect
+from isthmus.consumer.stores.postgres.errors import WrongStatement, translated
+from isthmus.consumer.stores.postgres.names import quoted
+from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
+from isthmus.errors import Missing
+
+Ask = Callable[..., list[Any]]
+
+_COUNTS = """SELECT 'guards', count(*) FROM {s}.guard
+    UNION ALL SELECT 'deleted', count(*) FROM {s}.guard WHERE deleted
+    UNION ALL SELECT 'ledger', count(*) FROM {s}.ledger
+    UNION ALL SELECT 'settled', count(*) FROM {s}.settled
+    UNION ALL SELECT 'outbox', count(*) FROM {s}.outbox
+    UNION ALL SELECT 'parked_keys', count(DISTINCT key) FROM {s}.parked
+    UNION ALL SELECT 'parked_changes', count(*) FROM {s}.parked
+    UNION ALL SELECT 'history_' || outcome, count(*) FROM {s}.history GROUP BY outcome"""
+_BY_REASON = """SELECT reason, count(DISTINCT key), count(*) FROM {s}.parked
+    GROUP BY reason ORDER BY count(*) DESC, reason"""
+_KNOWN = """SELECT %(name)s::text WHERE EXISTS (SELECT 1 FROM {s}.guard WHERE key = %(name)s)
+    OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = %(name)s)
+    OR EXISTS (SELECT 1 FROM {s}.history WHERE key = %(name)s)"""
+# Some of these have no index on the ID; a person asks rarely.
+_KEY_OF_TXN = tuple(
+    f"SELECT key FROM {{s}}.{table} WHERE txn = %(name)s LIMIT 1"  # noqa: S608 - constants only
+    for table in ("ledger", "history", "parked", "guard")
+)
+_GUARD = "SELECT version, txn, rowhash, deleted FROM {s}.guard WHERE key = %(key)s"
+_LEDGER = "SELECT decided FROM {s}.ledger WHERE txn = %(name)s"
+_HISTORY = """SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
+    FROM {s}.history WHERE key = %(key)s ORDER BY version, txn, place"""
+_PARKED = """SELECT key, version, txn, source, epoch, detected, arrived, reason, message, stage, shard, sequence,
+    attempts, first_at, last_at FROM {s}.parked WHERE key = %(key)s ORDER BY version, place"""
+
+
+class PostgresReader:
+    """The reading side of a front office in a PostgreSQL database."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self._address = address
+
+    def counts(self) -> Mapping[str, int]:
+        """Give numbers of rows by name."""
+        with self._moment() as ask:
+            return dict(ask(_COUNTS))
+
+    def parked_by_reason(self) -> list[ParkedReason]:
+        """Give what is parked, the most changes first."""
+        with self._moment() as ask:
+            return [ParkedReason(*row) for row in ask(_BY_REASON)]
+
+    def trace(self, key_or_txn: str) -> Trace | None:
+        """Explain the entity of a key, or of a transaction ID."""
+        with self._moment() as ask:
+            for statement in (_KNOWN, *_KEY_OF_TXN):
+                found = ask(statement, name=key_or_txn)
+                if found:
+                    return _trace(ask, found[0][0], key_or_txn)
+        return None
+
+    @contextmanager
+    def _moment(self) -> Iterator[Ask]:
+        """Read in one transaction: what is decided meanwhile is not seen by half."""
+        schema = quoted(self._address.schema)
+        with closing(connect(self._address)) as connection:
+
+            def ask(statement: str, **names: str) -> list[Any]:
+                with translated():
+                    return connection.execute(statement.format(s=schema), names or None).fetchall()
+
+            try:
+                with translated():
+                    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield ask
+            except WrongStatement as error:
+                raise Missing(
+                    "The front office has not all of our own tables.", hint="Run `isthmus store init`."
+                ) from error
+
+
+def _trace(ask: Ask, key: str, txn: str) -> Trace:
+    guard, ledger = ask(_GUARD, key=key), ask(_LEDGER, name=txn)
+    history: Sequence[Any] = ask(_HISTORY, key=key)
+    return Trace(
+        key=key,
+        guard=Guard(*guard[0]) if guard else None,
+        history=[HistoryRow(*row) for row in history],
+        parked=[ParkedRow(*row) for row in ask(_PARKED, key=key)],
+        took_effect_ms=ledger[0][0] if ledger else None,
+    )

@@ -1,0 +1,121 @@
+"""Our own tables in a PostgreSQL front office, in a schema of their own. The user's tables stay the user's."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from isthmus.consumer.stores.postgres.names import quoted
+
+SCHEMA_VERSION = 1
+LEAST_SERVER = 140_000
+"""PostgreSQL 14: pruning reads a table in ranges of its pages (release notes of 14, "TID range scans")."""
+MONTHS_AHEAD = 2
+
+PARTITIONED = ("ledger", "history")
+"""By the month of the change's own time, which is the same each time it comes: what is old is dropped, not deleted."""
+TABLES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history")
+
+_TEXT = 'text COLLATE "C" NOT NULL'
+"""Compared byte by byte: faster than by any language's rules, and versions must be compared so."""
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS {s}.meta (name text PRIMARY KEY, value text NOT NULL)",
+    # kind `state`: decides. A deleted entity's row stays as long as the delete memory, or a late update would bring it
+    # back. Room on each page, and no index on what changes: then an update touches one page and no index.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.guard (
+        key {_TEXT} PRIMARY KEY, version {_TEXT}, txn {_TEXT}, rowhash {_TEXT}, deleted boolean NOT NULL,
+        decided bigint NOT NULL) WITH (fillfactor = 70)""",
+    # kind `event`: decides. The month is the change's own: a key that holds the moment of arrival would let a
+    # redelivery in.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.ledger (
+        txn {_TEXT}, month date NOT NULL, key {_TEXT}, version {_TEXT}, rowhash {_TEXT}, decided bigint NOT NULL,
+        PRIMARY KEY (txn, month)) PARTITION BY RANGE (month)""",
+    "CREATE INDEX IF NOT EXISTS ledger_decided ON {s}.ledger USING brin (decided)",
+    # What an operator discarded or edited, as long as the delete memory.
+    f"CREATE TABLE IF NOT EXISTS {{s}}.settled (txn {_TEXT} PRIMARY KEY, decided bigint NOT NULL)",
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.parked (
+        place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key {_TEXT}, txn {_TEXT}, version {_TEXT},
+        rowhash {_TEXT}, source {_TEXT}, entity {_TEXT}, epoch bigint NOT NULL, detected {_TEXT},
+        arrived bigint NOT NULL, reason {_TEXT}, message {_TEXT}, stage {_TEXT}, event bytea NOT NULL,
+        decodable boolean NOT NULL, shard {_TEXT}, sequence {_TEXT}, attempts integer NOT NULL DEFAULT 1,
+        first_at bigint NOT NULL, last_at bigint NOT NULL, UNIQUE (key, txn))""",
+    "CREATE INDEX IF NOT EXISTS parked_order ON {s}.parked (key, version)",
+    "CREATE INDEX IF NOT EXISTS parked_reason ON {s}.parked (reason)",
+    # The copy for the dead-letter queue, written with the parking.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.outbox (
+        place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key {_TEXT}, txn {_TEXT}, source {_TEXT},
+        reason {_TEXT}, shard {_TEXT}, sequence {_TEXT}, event bytea NOT NULL, written bigint NOT NULL)""",
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.fence (
+        source {_TEXT}, lane integer NOT NULL, epoch bigint NOT NULL, PRIMARY KEY (source, lane))""",
+    # For `isthmus trace`; no safety rests on it.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.history (
+        place bigint GENERATED ALWAYS AS IDENTITY, month date NOT NULL, key {_TEXT}, version {_TEXT}, txn {_TEXT},
+        outcome {_TEXT}, source {_TEXT}, epoch bigint NOT NULL, detected {_TEXT}, arrived bigint NOT NULL,
+        decided bigint NOT NULL, shard {_TEXT}, sequence {_TEXT}) PARTITION BY RANGE (month)""",
+    "CREATE INDEX IF NOT EXISTS history_key ON {s}.history (key)",
+    "CREATE INDEX IF NOT EXISTS history_decided ON {s}.history USING brin (decided)",
+)
+
+
+def statements(schema: str, today: date) -> Iterator[str]:
+    """Give what makes our own tables where they are not there."""
+    s = quoted(schema)
+    yield f"CREATE SCHEMA IF NOT EXISTS {s}"
+    for statement in _TABLES:
+        yield statement.format(s=s)
+    for table in PARTITIONED:
+        # What is older than this installation, as in a first load, shares one partition: there is no end of months.
+        yield (
+            f"CREATE TABLE IF NOT EXISTS {s}.{table}_older PARTITION OF {s}.{table} "
+            f"FOR VALUES FROM (MINVALUE) TO ({_first(today)})"
+        )
+        yield f"CREATE TABLE IF NOT EXISTS {s}.{table}_later PARTITION OF {s}.{table} DEFAULT"
+    yield (
+        f"INSERT INTO {s}.meta (name, value) VALUES ('schema_version', '{SCHEMA_VERSION}'), "  # noqa: S608 - quoted, and numbers
+        f"('first_month', {_first(today)}) ON CONFLICT (name) DO NOTHING"
+    )
+
+
+def months(begin: date, today: date) -> list[date]:
+    """Give the months that need a partition of their own, from the installation's to some ahead."""
+    found, month = [], begin.replace(day=1)
+    last = today.replace(day=1)
+    for _ in range(MONTHS_AHEAD):
+        last = after(last)
+    while month <= last:
+        found.append(month)
+        month = after(month)
+    return found
+
+
+def after(month: date) -> date:
+    """Give the next month."""
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def partition(table: str, month: date) -> str:
+    """Give the name of a month's partition."""
+    return f"{table}_{month.year:04d}_{month.month:02d}"
+
+
+def make_partition(schema: str, table: str, month: date) -> list[str]:
+    """Give what makes a month's partition and takes over what lay in the partition of all later months."""
+    s, name = quoted(schema), partition(table, month)
+    bounds = f"month >= {_first(month)} AND month < {_first(after(month))}"
+    columns = _COLUMNS[table]
+    moved = f"DELETE FROM {s}.{table}_later WHERE {bounds} RETURNING {columns}"  # noqa: S608 - quoted, and constants
+    values = f"FROM ({_first(month)}) TO ({_first(after(month))})"
+    return [
+        f"CREATE TABLE {s}.{name} (LIKE {s}.{table} INCLUDING ALL EXCLUDING IDENTITY)",
+        f"WITH moved AS ({moved}) INSERT INTO {s}.{name} ({columns}) SELECT {columns} FROM moved",  # noqa: S608 - same
+        f"ALTER TABLE {s}.{table} ATTACH PARTITION {s}.{name} FOR VALUES {values}",
+    ]
+
+
+_COLUMNS = {
+    "ledger": "txn, month, key, version, rowhash, decided",
+    "history": "place, month, key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence",
+}
+
+
+def _first(month: date) -> str:
+    return f"'{month.year:04d}-{month.month:02d}-01'"

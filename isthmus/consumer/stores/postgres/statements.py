@@ -1,0 +1,186 @@
+"""The statements on our own tables, in one schema, and how rows become their arrays."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.consumer.stores.port import Delivered, Parking, Told
+from isthmus.consumer.stores.postgres.names import bytes_array, number_array, quoted, text_array
+
+_MONTH = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
+_NO_MONTH = "0001-01-01"
+"""For a change that says no time: it lies with what is older than this installation."""
+
+_PARKED = (
+    "key, txn, version, rowhash, source, entity, epoch, detected, arrived, reason, message, stage, event, decodable, "
+    "shard, sequence, first_at, last_at"
+)
+_HISTORY = "month, key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence"
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Statements:
+    """The statements of one schema."""
+
+    lock: str
+    fences: str
+    guards: str
+    ledger: str
+    settled: str
+    newest_parked: str
+    parked: str
+    told: str
+    plain: str
+    claim: str
+    save_guard: str
+    save_ledger: str
+    tell_freed: str
+    free: str
+    save_parked: str
+    save_outbox: str
+    save_fence: str
+    save_history: str
+
+    def __init__(self, schema: str) -> None:
+        for name, text in _TEXTS.items():
+            object.__setattr__(self, name, text.format(s=quoted(schema)))
+
+
+_SET_GUARD = (
+    "version = EXCLUDED.version, txn = EXCLUDED.txn, rowhash = EXCLUDED.rowhash, deleted = EXCLUDED.deleted, "
+    "decided = EXCLUDED.decided"
+)
+_GUARD_ROWS = (
+    """INSERT INTO {s}.guard AS g (key, version, txn, rowhash, deleted, decided)
+    SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
+    ON CONFLICT (key) DO UPDATE SET """
+    + _SET_GUARD
+)
+
+_TEXTS = {
+    # A statement of its own, before any that reads: each sees what was committed when it began, and who waited here
+    # must see what the one before it wrote. In one order, so that nobody waits in a ring.
+    "lock": "SELECT pg_advisory_xact_lock(%s, lane) FROM unnest(%s::integer[]) AS lane",
+    "fences": "SELECT source, lane, epoch FROM {s}.fence WHERE source = ANY (%s::text[])",
+    "guards": "SELECT key, version, txn, rowhash, deleted FROM {s}.guard WHERE key = ANY (%s::text[])",
+    "ledger": "SELECT txn, rowhash FROM {s}.ledger WHERE txn = ANY (%s::text[])",
+    "settled": "SELECT txn FROM {s}.settled WHERE txn = ANY (%s::text[])",
+    "newest_parked": "SELECT key, max(version) FROM {s}.parked WHERE key = ANY (%s::text[]) GROUP BY key",
+    "parked": """SELECT p.key, p.txn, p.rowhash FROM {s}.parked p
+        JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON p.key = j.key AND p.txn = j.txn""",
+    "told": "SELECT key, txn, outcome FROM {s}.history WHERE key = ANY (%s::text[]) AND txn = ANY (%s::text[])",
+    "plain": """SELECT NOT (EXISTS (SELECT 1 FROM {s}.fence WHERE source = ANY (%s::text[]) AND epoch > %s)
+        OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))
+        OR EXISTS (SELECT 1 FROM {s}.settled WHERE txn = ANY (%s::text[]))
+        OR EXISTS (SELECT 1 FROM {s}.ledger WHERE txn = ANY (%s::text[])))""",
+    "claim": _GUARD_ROWS + " WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn",
+    "save_guard": _GUARD_ROWS,
+    "save_ledger": """INSERT INTO {s}.ledger (decided, txn, month, key, version, rowhash)
+        SELECT %s, * FROM unnest(%s::text[], %s::date[], %s::text[], %s::text[], %s::text[])""",
+    "tell_freed": """INSERT INTO {s}.history (""" + _HISTORY + """)
+        SELECT CASE WHEN p.detected ~ '^[0-9]{{4}}-(0[1-9]|1[0-2])' AND left(p.detected, 4) <> '0000'
+                THEN (left(p.detected, 7) || '-01')::date ELSE '""" + _NO_MONTH + """' END,
+            p.key, p.version, p.txn, 'superseded', p.source, p.epoch, p.detected, p.arrived, %s, p.shard, p.sequence
+        FROM {s}.parked p JOIN unnest(%s::text[], %s::text[]) AS f (key, version)
+            ON p.key = f.key AND p.version < f.version
+        ORDER BY p.key, p.version, p.place RETURNING key, txn""",
+    "free": """DELETE FROM {s}.parked p USING unnest(%s::text[], %s::text[]) AS f (key, version)
+        WHERE p.key = f.key AND p.version < f.version""",
+    "save_parked": """INSERT INTO {s}.parked (""" + _PARKED + """)
+        SELECT *, %s, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::boolean[],
+            %s::text[], %s::text[])""",
+    "save_outbox": """INSERT INTO {s}.outbox (key, txn, source, reason, shard, sequence, event, written)
+        SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::bytea[])""",
+    "save_fence": """INSERT INTO {s}.fence AS f (source, lane, epoch)
+        SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[]) ORDER BY 1, 2
+        ON CONFLICT (source, lane) DO UPDATE SET epoch = greatest(f.epoch, EXCLUDED.epoch)""",
+    "save_history": """INSERT INTO {s}.history (decided, """ + _HISTORY.replace("decided, ", "") + """)
+        SELECT %s, * FROM unnest(%s::date[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[])""",
+}  # fmt: skip
+
+
+def month_of(time: str) -> str:
+    """Give the first day of the month that a change's own time names: the same each time the change comes."""
+    month = time[:7]
+    return f"{month}-01" if _MONTH.fullmatch(month) else _NO_MONTH
+
+
+def ledger_arrays(ledger: Sequence[Delivered]) -> list[str]:
+    """Give the arrays of `save_ledger`."""
+    changes = [delivered.change for delivered in ledger]
+    return _texts([(each.id, month_of(each.time), each.key, each.version, each.rowhash) for each in changes])
+
+
+def history_arrays(told: Sequence[Told]) -> list[str]:
+    """Give the arrays of `save_history`."""
+    rows = [
+        (
+            month_of(change.time),
+            change.key,
+            change.version,
+            change.id,
+            str(outcome),
+            change.source,
+            str(change.epoch),
+            change.time,
+            str(arrived),
+            shard,
+            sequence,
+        )
+        for (change, shard, sequence, arrived, _, _), outcome in told
+    ]
+    return _texts(rows)
+
+
+def parked_arrays(parked: Sequence[Parking]) -> list[str]:
+    """Give the arrays of `save_parked`."""
+    rows = []
+    for (change, shard, sequence, arrived, _, _), reason, message, stage, _ in parked:
+        head = (change.key, change.id, change.version, change.rowhash, change.source, change.entity)
+        rows.append((*head, str(change.epoch), change.time, str(arrived), reason, message, stage, shard, sequence))
+    arrays = _texts(rows)
+    events = bytes_array([parking.event for parking in parked])
+    decodable = text_array([str(parking.delivered.decoded) for parking in parked])
+    return [*arrays[:-2], events, decodable, *arrays[-2:]]
+
+
+def outbox_arrays(outbox: Sequence[Parking]) -> list[str]:
+    """Give the arrays of `save_outbox`."""
+    rows = [
+        (change.key, change.id, change.source, parking.reason, shard, sequence)
+        for parking in outbox
+        for change, shard, sequence, _, _, _ in [parking.delivered]
+    ]
+    return [*_texts(rows), bytes_array([parking.event for parking in outbox])]
+
+
+def fence_arrays(fences: dict[tuple[str, int], int]) -> list[str]:
+    """Give the arrays of `save_fence`."""
+    sources = text_array([source for source, _ in fences])
+    return [sources, number_array([lane for _, lane in fences]), number_array(fences.values())]
+
+
+def _texts(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [text_array(column) for column in zip(*rows, strict=True)]
+
+
+def applied_arrays(batch: Sequence[Delivered], keys: str, txns: str) -> list[str]:
+    """Give the arrays of `save_history` for changes that all took effect; keys and IDs as arrays already."""
+    changes = [delivered.change for delivered in batch]
+    return [
+        text_array([month_of(change.time) for change in changes]),
+        keys,
+        text_array([change.version for change in changes]),
+        txns,
+        text_array(["applied"] * len(batch)),
+        text_array([change.source for change in changes]),
+        number_array([change.epoch for change in changes]),
+        text_array([change.time for change in changes]),
+        number_array([delivered.arrived_ms for delivered in batch]),
+        text_array([delivered.shard for delivered in batch]),
+        text_array([delivered.sequence for delivered in batch]),
+    ]

@@ -1,0 +1,193 @@
+"""The PostgreSQL store: our own tables in a schema of theirs, the user's where they are."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, date, datetime
+
+import psycopg
+
+from isthmus.clock import Clock, SystemClock
+from isthmus.consumer.stores.port import Delivered, Entity, Pruned, Taken
+from isthmus.consumer.stores.postgres import schema
+from isthmus.consumer.stores.postgres.checks import check_mapping, check_own, refuse_newer
+from isthmus.consumer.stores.postgres.columns import columns_of
+from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, Watchdog, connect
+from isthmus.consumer.stores.postgres.errors import LOST, translated
+from isthmus.consumer.stores.postgres.pruning import Pruning, make_months
+from isthmus.consumer.stores.postgres.quick import Quick
+from isthmus.consumer.stores.postgres.rows import EntityStatements
+from isthmus.consumer.stores.postgres.statements import Statements
+from isthmus.consumer.stores.postgres.unit import Locks, PostgresUnit
+from isthmus.errors import IsthmusError, Transient
+from isthmus.lifecycle import Stop
+
+_BEGIN = "BEGIN"
+
+Opening = Callable[[], tuple[Connection, Mapping[str, EntityStatements]]]
+"""Opens a connection and reads what the user's tables are like."""
+
+
+class PostgresStore:
+    """A front office in a PostgreSQL database. `lanes` is the stream's number of them."""
+
+    def __init__(
+        self, address: PostgresAddress, entities: Sequence[Entity], *, lanes: int, clock: Clock | None = None
+    ) -> None:
+        self._address = address
+        self._entities = {entity.name: entity for entity in entities if entity.mapping is not None}
+        self._clock = clock or SystemClock()
+        self._texts = Statements(address.schema)
+        # Advisory locks are numbers of the whole database: another schema shall have others.
+        space = int.from_bytes(zlib.crc32(f"isthmus/{address.schema}".encode()).to_bytes(4, "big"), "big", signed=True)
+        self._locks = Locks(space, lanes)
+        self._watchdog = Watchdog(self._clock, address.statement_timeout)
+
+    def prepare(self, *, dry_run: bool = False) -> list[str]:
+        """Make our own tables; give the statements. A dry run asks nobody."""
+        statements = list(schema.statements(self._address.schema, self._today()))
+        if not dry_run:
+            with closing(connect(self._address)) as connection, _transaction(connection):
+                # Two that make the same tables at once would stand in each other's way.
+                connection.execute("SELECT pg_advisory_xact_lock(%s, -1)", (self._locks.space,))
+                refuse_newer(connection, self._address.schema)
+                for statement in statements:
+                    connection.execute(statement)
+                make_months(connection, self._address.schema, self._today())
+        return statements
+
+    def check(self, entities: Sequence[Entity]) -> None:
+        """Compare with what is really in the database."""
+        with closing(connect(self._address)) as connection, translated():
+            refuse_newer(connection, self._address.schema)
+            check_own(connection, self._address.schema)
+            for entity in entities:
+                if entity.mapping is not None:
+                    check_mapping(connection, entity)
+
+    def session(self) -> "PostgresSession":
+        """Open a connection."""
+        session = PostgresSession(self._open, self._texts, self._locks, self._watchdog)
+        session.connected()
+        return session
+
+    def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
+        """Forget what is old: whole months by dropping them, the rest a portion in a transaction."""
+        with closing(connect(self._address)) as connection:
+
+            @contextmanager
+            def turn() -> Iterator[None]:
+                with _transaction(connection):
+                    yield
+
+            with turn():
+                make_months(connection, self._address.schema, self._today())
+            pruning = Pruning(connection, self._address.schema, turn, stop, portion)
+            return pruning.run(memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
+
+    def _open(self) -> tuple[Connection, Mapping[str, EntityStatements]]:
+        connection = connect(self._address)
+        try:
+            with translated():
+                return connection, {
+                    name: EntityStatements(name, entity.mapping, columns_of(connection, entity.mapping))
+                    for name, entity in self._entities.items()
+                    if entity.mapping is not None
+                }
+        except BaseException:
+            connection.close()
+            raise
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date()
+
+
+class PostgresSession:
+    """One shard processor's connection. One that is lost is made anew with the next unit."""
+
+    def __init__(self, opening: Opening, texts: Statements, locks: Locks, watchdog: Watchdog) -> None:
+        self._opening = opening
+        self._texts = texts
+        self._locks = locks
+        self._watchdog = watchdog
+        self._connection: Connection | None = None
+        self._entities: Mapping[str, EntityStatements] = {}
+
+    def connected(self) -> Connection:
+        """Give the connection, made anew where it was lost."""
+        if self._connection is None or self._connection.closed:
+            self._connection, self._entities = self._opening()
+        return self._connection
+
+    @contextmanager
+    def unit(self) -> Iterator[PostgresUnit]:
+        """One transaction, durable when it returns."""
+        connection = self.connected()
+        unit = PostgresUnit(
+            connection, self._texts, self._entities, self._locks, lambda: self._watchdog.arm(connection)
+        )
+        with self._undoing(connection):
+            with translated():
+                connection.execute(_BEGIN)
+            yield unit
+            unit.commit()
+
+    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+        """Try the quick way: all of the batch takes effect, durably, or nothing is changed."""
+        connection = self.connected()
+        with self._undoing(connection), translated():
+            self._watchdog.arm(connection)
+            connection.execute(_BEGIN)
+            taken = Quick(connection, self._texts, self._entities, self._locks).take(
+                batch, entities, now_ms, history=history
+            )
+            # A constraint that is asked only at the commit refuses here; the other way finds whose it is.
+            return taken if taken.done and _committed(connection) else self._not_taken(connection, taken)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._watchdog.disarm(self._connection)
+            self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _not_taken(connection: Connection, taken: Taken) -> Taken:
+        if connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+            connection.execute("ROLLBACK")
+        return taken._replace(done=False)
+
+    @contextmanager
+    def _undoing(self, connection: Connection) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._undo(connection, error)
+            raise
+        finally:
+            self._watchdog.disarm(connection)
+
+    def _undo(self, connection: Connection, error: BaseException) -> None:
+        status = connection.info.transaction_status
+        lost = not isinstance(error, IsthmusError) or (isinstance(error, Transient) and error.cause in LOST)
+        if not lost and status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}:
+            with suppress(psycopg.Error):
+                connection.execute("ROLLBACK")
+        # Whatever else it is in the middle of: the server undoes what was not committed.
+        if lost or connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+            self.close()
+
+
+def _committed(connection: Connection) -> bool:
+    try:
+        connection.execute("COMMIT")
+    except psycopg.IntegrityError:
+        return False
+    return True
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """Commit at the end; undo everything when an exception passes."""
+    with translated(), connection.transaction():
+        yield

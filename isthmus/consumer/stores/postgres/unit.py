@@ -1,0 +1,203 @@
+"""One transaction on PostgreSQL: what the pure rules decided becomes a handful of statements for many rows."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+from isthmus.change import Change, Outcome, Verb, lane_of
+from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.port import Entity, Log, Told, Undone
+from isthmus.consumer.stores.postgres import statements as sql
+from isthmus.consumer.stores.postgres.connection import Connection
+from isthmus.consumer.stores.postgres.errors import translated
+from isthmus.consumer.stores.postgres.names import number_array, text_array
+from isthmus.consumer.stores.postgres.refused import poison_in
+from isthmus.consumer.stores.postgres.rows import EntityStatements
+from isthmus.consumer.stores.postgres.transaction import PostgresTransaction
+from isthmus.errors import Fatal, Poison
+
+_DELETE = Verb.DELETE
+
+
+class Locks:
+    """Which locks a batch needs: those of its keys' lanes.
+
+    Computed from the keys, and not taken from the changes: a foreign producer may have put a key into any lane. Shards
+    have no lane in common, so nobody waits but a worker that woke up late, and whoever redrives.
+    """
+
+    def __init__(self, space: int, lanes: int) -> None:
+        self.space = space
+        self._lanes = lanes
+
+    def of(self, keys: Iterable[str]) -> str:
+        """Give the lanes of the keys, in order, as an array."""
+        lanes = self._lanes
+        return number_array(sorted({lane_of(key, lanes) for key in keys}))
+
+
+class PostgresUnit:
+    """One transaction. The lanes of what it loaded are locked until it ends."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        texts: sql.Statements,
+        entities: Mapping[str, EntityStatements],
+        locks: Locks,
+        patience: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._texts = texts
+        self._entities = entities
+        self._locks = locks
+        self._patience = patience
+        self.transaction = PostgresTransaction(connection, patience)
+
+    def load(self, changes: Sequence[Change]) -> Memory:
+        """Give what is remembered of these changes."""
+        self._patience()
+        texts, run, memory = self._texts, self._run, Memory()
+        keys = text_array(list({change.key for change in changes}))
+        txns = text_array(list({change.id for change in changes}))
+        sources = text_array(list({change.source for change in changes}))
+        with translated():
+            with self._connection.pipeline():
+                run(texts.lock, (self._locks.space, self._locks.of({change.key for change in changes})))
+                fences, guards = run(texts.fences, (sources,)), run(texts.guards, (keys,))
+                ledger, settled = run(texts.ledger, (txns,)), run(texts.settled, (txns,))
+                newest = run(texts.newest_parked, (keys,))
+            memory.fences = {(source, lane): epoch for source, lane, epoch in fences}
+            memory.guards = {key: Guard(*guard) for key, *guard in guards}
+            memory.ledger = dict(ledger)
+            memory.settled = {txn for (txn,) in settled}
+            memory.newest_parked = dict(newest)
+            if memory.newest_parked:
+                places = [change for change in changes if change.key in memory.newest_parked]
+                arrays = text_array([each.key for each in places]), text_array([each.id for each in places])
+                memory.parked = {(key, txn): rowhash for key, txn, rowhash in run(texts.parked, arrays)}
+        return memory
+
+    def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Give the entities' rows by key, locked."""
+        self._patience()
+        statements = self._entities[entity.name]
+        arrays = statements.keys(keys)
+        with translated():
+            cursor = self._run(statements.select, (text_array(keys), *arrays))
+            names = [column.name for column in (cursor.description or ())][1:]
+            return {row[0]: dict(zip(names, row[1:], strict=True)) for row in cursor}
+
+    def write(self, entity: Entity, changes: Sequence[Change]) -> None:
+        """Upsert or delete the entities' rows."""
+        self._patience()
+        statements, begun = self._entities[entity.name], 0
+        # In their order: a delete may make room for what a constraint would refuse, or take along what comes after it.
+        for deletes, run in groupby(changes, _deletes):
+            part = list(run)
+            with poison_in(begun, part):
+                if deletes:
+                    self._run(statements.delete, statements.keys([change.key for change in part]))
+                else:
+                    self._run(statements.upsert, statements.rows(part))
+            begun += len(part)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Run a part so that an exception undoes the part alone."""
+        self._patience()
+        with translated():
+            self._run("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self.transaction.raise_failure()
+            with translated():
+                self._run("ROLLBACK TO part")
+                self._run("RELEASE part")
+            raise
+        self.transaction.raise_failure()
+        with translated():
+            self._run("RELEASE part")
+
+    def save(self, log: Log) -> None:
+        """Write guards, ledger, parking lot, outbox, history and fences."""
+        self._patience()
+        try:
+            with translated():
+                told = self._news(log) if log.keeps_history else []
+                with self._connection.pipeline():
+                    self._save(log, told)
+        except Poison as poison:
+            raise Fatal(f"The front office's own tables refuse a row: {poison.message}.") from poison
+
+    def commit(self) -> None:
+        """End the transaction, durably."""
+        self.transaction.raise_failure()
+        self._patience()
+        try:
+            with translated():
+                self._run("COMMIT")
+        except Poison as poison:
+            raise Undone(poison) from poison
+
+    def _save(self, log: Log, told: Sequence[Told]) -> None:
+        run, texts, now = self._run, self._texts, log.decided_ms
+        if log.guards:
+            run(texts.save_guard, (now, *guard_arrays(log.guards)))
+        if log.ledger:
+            run(texts.save_ledger, (now, *sql.ledger_arrays(log.ledger)))
+        if log.freed:
+            run(texts.free, _freed(log))
+        if log.parked:
+            run(texts.save_parked, (now, now, *sql.parked_arrays(list(log.parked.values()))))
+        if log.outbox:
+            run(texts.save_outbox, (now, *sql.outbox_arrays(log.outbox)))
+        if log.fences:
+            run(texts.save_fence, sql.fence_arrays(log.fences))
+        if told:
+            run(texts.save_history, (now, *sql.history_arrays(told)))
+
+    def _news(self, log: Log) -> list[Told]:
+        """Tell of what is freed, before it is gone; give what else is to be told.
+
+        What was told before is left out, for a replay shall add nothing. What took effect did so once, and needs no
+        question.
+        """
+        before: dict[tuple[str, str], set[str]] = {}
+        if log.freed:
+            for key, txn in self._run(self._texts.tell_freed, (log.decided_ms, *_freed(log))):
+                before.setdefault((key, txn), set()).add(str(Outcome.SUPERSEDED))
+        asked = [told.delivered.change for told in log.history if told.outcome is not Outcome.APPLIED]
+        if asked:
+            arrays = text_array([each.key for each in asked]), text_array([each.id for each in asked])
+            for key, txn, outcome in self._run(self._texts.told, arrays):
+                before.setdefault((key, txn), set()).add(outcome)
+        fenced, new = str(Outcome.FENCED), []
+        for told in log.history:
+            here = before.setdefault((told.delivered.change.key, told.delivered.change.id), set())
+            # What was fenced comes again from the new owner, and what becomes of it then is news.
+            known = here and (here != {fenced} or told.outcome is Outcome.FENCED)
+            if told.outcome is Outcome.APPLIED or not known:
+                new.append(told)
+                here.add(str(told.outcome))
+        return new
+
+    def _run(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        return self._connection.execute(statement, parameters or None, prepare=bool(parameters))
+
+
+def guard_arrays(guards: Mapping[str, Guard]) -> list[str]:
+    """Give the arrays of `save_guard`, in the order of the keys: whoever writes many writes them in one order."""
+    rows = sorted(guards.items())
+    columns = [[key for key, _ in rows], *zip(*(guard[:3] for _, guard in rows), strict=True)]
+    return [*map(text_array, columns), text_array(["true" if guard.deleted else "false" for _, guard in rows])]
+
+
+def _freed(log: Log) -> tuple[str, str]:
+    return text_array(list(log.freed)), text_array(list(log.freed.values()))
+
+
+def _deletes(change: Change) -> bool:
+    return change.verb is _DELETE
