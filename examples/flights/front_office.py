@@ -1,9 +1,9 @@
 """The front office's own tables: Isthmus writes `flight`, the effect handler writes `airport_board`."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 TABLES: Final = (
     """
@@ -41,3 +41,25 @@ def make_tables(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in TABLES:
             connection.execute(statement)
+
+
+def make_tables_postgres(url: str) -> None:
+    """Make the tables in a PostgreSQL database. Safe to repeat."""
+    import psycopg  # noqa: PLC0415 - an extra, which other front offices do without
+
+    with psycopg.connect(url) as connection:
+        for statement in TABLES:
+            connection.execute(statement)
+
+
+def make_tables_dynamodb(client: Any) -> None:
+    """Make the tables in DynamoDB; `client` is boto3's. Safe to repeat."""
+    for table, key in (("flight", "key"), ("airport_board", "airport")):
+        with suppress(client.exceptions.ResourceInUseException):
+            client.create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        client.get_waiter("table_exists").wait(TableName=table)

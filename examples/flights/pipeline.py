@@ -5,6 +5,7 @@ The key function, the translator, the contract and the effect handler are all th
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
@@ -113,6 +114,7 @@ _COUNT: Final = """
         cancellations = airport_board.cancellations + excluded.cancellations,
         diversions = airport_board.diversions + excluded.diversions
 """
+_COUNT_POSTGRES: Final = _COUNT.replace("?", "%s")
 _COLUMNS: Final = ("departures", "arrivals", "cancellations", "diversions")
 
 Counted = frozenset[tuple[str, str]]
@@ -124,11 +126,44 @@ def on_change(tx: Transaction, change: Change, previous: Row | None) -> None:
 
     States are compared, not steps, for a change may lie several steps behind the one before it, or take steps back.
     """
+    for airport, numbers in _board_changes(change, previous):
+        tx.execute(_COUNT, (airport, *numbers))
+
+
+def on_change_postgres(tx: Transaction, change: Change, previous: Row | None) -> None:
+    """Keep `airport_board` in PostgreSQL, where parameters stand at `%s`.
+
+    The airports come in one order: transactions that lock several rows in different orders wait in a ring.
+    """
+    for airport, numbers in sorted(_board_changes(change, previous)):
+        tx.execute(_COUNT_POSTGRES, (airport, *numbers))
+
+
+def on_change_dynamodb(_tx: Transaction, change: Change, previous: Row | None) -> list[dict[str, Any]]:
+    """Keep `airport_board` in DynamoDB: give the updates that join the transaction, one for each airport."""
+    totals: dict[str, list[int]] = {}
+    for airport, numbers in _board_changes(change, previous):
+        totals[airport] = [sum(pair) for pair in zip(totals.get(airport, [0] * len(numbers)), numbers, strict=True)]
+    return [
+        {
+            "Update": {
+                "TableName": "airport_board",
+                "Key": {"airport": airport},
+                "UpdateExpression": "ADD " + ", ".join(f"{column} :{column}" for column in _COLUMNS),
+                "ExpressionAttributeValues": {f":{name}": number for name, number in zip(_COLUMNS, total, strict=True)},
+            }
+        }
+        for airport, total in totals.items()
+    ]
+
+
+def _board_changes(change: Change, previous: Row | None) -> list[tuple[str, tuple[int, ...]]]:
     before, after = _counted(previous), _counted(change.data)
-    for airport, column in after - before:
-        tx.execute(_COUNT, (airport, *(int(column == name) for name in _COLUMNS)))
-    for airport, column in before - after:
-        tx.execute(_COUNT, (airport, *(-int(column == name) for name in _COLUMNS)))
+    return [
+        (airport, tuple(sign * (column == name) for name in _COLUMNS))
+        for sign, counted in ((1, after - before), (-1, before - after))
+        for airport, column in counted
+    ]
 
 
 @lru_cache(maxsize=8192)
@@ -161,3 +196,5 @@ def _is_code(value: object, letters: int) -> bool:
 
 flights: Final = Pipeline(entity="flight", contract=Flight, key=flight_key, translate=translate, handlers=(on_change,))
 """What the settings name: `isthmus_examples.flights.pipeline:flights`."""
+flights_postgres: Final = replace(flights, handlers=(on_change_postgres,))
+flights_dynamodb: Final = replace(flights, handlers=(on_change_dynamodb,))

@@ -10,10 +10,12 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from examples.flights.oracle.expect import Expectation, FlownFlight, expect
+from examples.flights.oracle.fronts import sqlite_front
 from examples.flights.oracle.judge import Verdict, judge
 
 DAY = date(2013, 1, 1)
@@ -106,7 +108,7 @@ class Run:
         back, front = self.write(folder)
         return judge(
             back_office=back,
-            front_office=front,
+            front_office=partial(sqlite_front, front),
             records=self.records(),
             expected=expected(),
             first_load=FIRST_LOAD,

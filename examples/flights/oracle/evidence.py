@@ -1,18 +1,16 @@
-"""Reads what a run left behind in its two databases, read-only, into plain values.
+"""Reads what a run left behind in the back office and the front office into plain values.
 
 Keys and IDs are interned: a year has each of them three times a million over.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
 
 from .findings import Findings
+from .fronts import Front, Rows
 from .words import flight_key, version_number
 
 
@@ -57,21 +55,6 @@ class Outcomes:
     parked: list[ParkedChange]
 
 
-@contextmanager
-def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database read-only; everything read through it is of one moment.
-
-    Raises sqlite3.Error when it cannot be read.
-    """
-    db = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
-        # A run that stays up may still be writing.
-        db.execute("BEGIN")
-        yield db
-    finally:
-        db.close()
-
-
 def read_journal(back_office: sqlite3.Connection, findings: Findings) -> dict[int, Modification]:
     """Give the journal by `UPDSEQ`, in its order. Raises sqlite3.Error when the database lacks the table."""
     journal: dict[int, Modification] = {}
@@ -85,28 +68,23 @@ def read_journal(back_office: sqlite3.Connection, findings: Findings) -> dict[in
     return journal
 
 
-def read_tables(front_office: sqlite3.Connection, findings: Findings) -> Tables:
-    """Give the front office's tables. Raises sqlite3.Error when the database lacks one."""
+def read_tables(front: Front, findings: Findings) -> Tables:
+    """Give the front office's tables."""
     return Tables(
-        flights=front_office.execute(
-            "SELECT key, carrier_code, carrier_name, flight_number, tail_number, origin, destination, status,"
-            " scheduled_departure, actual_departure, scheduled_arrival, actual_arrival, version FROM flight"
-        ).fetchall(),
-        board=front_office.execute(
-            "SELECT airport, departures, arrivals, cancellations, diversions FROM airport_board"
-        ).fetchall(),
-        guards=_guards(front_office, findings),
+        flights=[tuple(row) for row in front.flights()],
+        board=[tuple(row) for row in front.board()],
+        guards=_guards(front.guards(), findings),
     )
 
 
-def read_outcomes(front_office: sqlite3.Connection, findings: Findings) -> Outcomes:
-    """Give the history and the parking lot. Raises sqlite3.Error when the database lacks one."""
-    return Outcomes(_history(front_office, findings), _parked(front_office, findings))
+def read_outcomes(front: Front, findings: Findings) -> Outcomes:
+    """Give the history and the parking lot."""
+    return Outcomes(_history(front.history(), findings), _parked(front.parked(), findings))
 
 
-def _guards(db: sqlite3.Connection, findings: Findings) -> dict[str, int]:
+def _guards(rows: Rows, findings: Findings) -> dict[str, int]:
     guards: dict[str, int] = {}
-    for key, text in db.execute("SELECT key, version FROM isthmus_guard"):
+    for key, text in rows:
         version = version_number(text)
         if version is None:
             findings.add("version", f"the guard of {key} has {text!r}, which is no version")
@@ -117,12 +95,10 @@ def _guards(db: sqlite3.Connection, findings: Findings) -> dict[str, int]:
     return guards
 
 
-def _history(db: sqlite3.Connection, findings: Findings) -> dict[str, Decision]:
+def _history(rows: Rows, findings: Findings) -> dict[str, Decision]:
     """Give the last word on each transaction. Only one that was fenced may have a second, from the new owner."""
     history: dict[str, Decision] = {}
-    for txn, key, text, outcome, decided_ms in db.execute(
-        "SELECT txn, key, version, outcome, decided FROM isthmus_history ORDER BY rowid"
-    ):
+    for txn, key, text, outcome, decided_ms in rows:
         version = version_number(text)
         if version is None:
             findings.add("version", f"the history of {key} has {text!r}, which is no version")
@@ -133,9 +109,9 @@ def _history(db: sqlite3.Connection, findings: Findings) -> dict[str, Decision]:
     return history
 
 
-def _parked(db: sqlite3.Connection, findings: Findings) -> list[ParkedChange]:
+def _parked(rows: Rows, findings: Findings) -> list[ParkedChange]:
     parked: list[ParkedChange] = []
-    for key, text, txn in db.execute("SELECT key, version, txn FROM isthmus_parked"):
+    for key, text, txn in rows:
         version = version_number(text)
         if version is None:
             findings.add("version", f"{key} is parked with {text!r}, which is no version")

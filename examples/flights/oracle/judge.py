@@ -6,9 +6,10 @@ from pathlib import Path
 
 from .books import keep_books
 from .compare import compare_parked_keys, compare_tables
-from .evidence import read_journal, read_outcomes, read_tables, reading
+from .evidence import read_journal, read_outcomes, read_tables
 from .expect import Expectation
 from .findings import Findings
+from .fronts import Fronts, reading
 from .measures import Freshness, changes_per_s, freshness
 from .stream import read_stream
 
@@ -53,17 +54,17 @@ class Verdict:
 
 
 def judge(
-    *, back_office: Path, front_office: Path, records: Iterable[bytes], expected: Expectation, first_load: int
+    *, back_office: Path, front_office: Fronts, records: Iterable[bytes], expected: Expectation, first_load: int
 ) -> Verdict:
     """Judge a completed run.
 
     `records` are the data of all Kinesis records of the stream in any order; `expected` is what the flight data lead
     to; `first_load` is the last `UPDSEQ` of the schedule that stood in the back office before the live phase began.
-    Both databases are opened read-only. Raises sqlite3.Error when one of them cannot be read or lacks a table: there
-    is no verdict then.
+    The back office is opened read-only. Raises sqlite3.Error, or the error of the front office's driver, when one of
+    them cannot be read or lacks a table: there is no verdict then.
     """
     findings = Findings()
-    with reading(back_office) as back, reading(front_office) as front:
+    with reading(back_office) as back, front_office() as front:
         journal = read_journal(back, findings)
         # A year's tables are large: they are let go before the rest is read.
         tables = read_tables(front, findings)

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import orjson
@@ -56,6 +56,13 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # only the newest click
     help="Modifications per second of the live phase, or max.",
 )
 @click.option(
+    "--store",
+    type=click.Choice(["sqlite", "postgres", "dynamodb"]),
+    default="sqlite",
+    show_default=True,
+    help="Where the front office lies. All of them are embedded; its address is written to front-office.url in --dir.",
+)
+@click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -78,6 +85,7 @@ def demo(
     stay: bool,
     chaos: bool,
     seed: int | None,
+    store: Literal["sqlite", "postgres", "dynamodb"],
     as_json: bool,
 ) -> int:
     r"""Bring real flights from a played back office to a front office, and check every one of them.
@@ -94,6 +102,7 @@ def demo(
     \b
     isthmus demo --days 1                       half a minute less
     isthmus demo --chaos --seed 7               the same faults every time
+    isthmus demo --store postgres               a front office in PostgreSQL (embedded), or --store dynamodb
     isthmus demo --dir /tmp/flights --stay      then, elsewhere:
       isthmus status --config /tmp/flights/isthmus.toml
       isthmus trace flight/UA1545/2013-01-01/EWR --config /tmp/flights/isthmus.toml
@@ -118,7 +127,7 @@ def demo(
     signals.install()
     if chaos and seed is None:
         seed = int(system_chance().random() * _SEEDS)
-    plan = Plan(days=days, shards=shards, rate=rate, stay=stay, seed=seed)
+    plan = Plan(days=days, shards=shards, rate=rate, stay=stay, seed=seed, store=store)
     console = Console()
     with _folder(folder) as path:
         place = Place(path)
@@ -128,7 +137,7 @@ def demo(
             with running(plan, place, view, clock, stop) as parts:
                 with view:
                     facts = Demo(plan, place, parts, view, clock=clock, begin=begin).play()
-                summary, samples = judged(plan, place, facts)
+                summary, samples = judged(plan, place, parts.front, facts)
                 summary["elapsed_s"] = round(clock.monotonic() - begin, 1)
                 show(summary, samples, console)
                 if as_json:

@@ -1,14 +1,35 @@
 """The example that the demo plays. Nothing else in the program knows where it lies."""
 
-from isthmus_examples.flights.front_office import make_tables
+from isthmus_examples.flights.front_office import make_tables, make_tables_dynamodb, make_tables_postgres
 from isthmus_examples.flights.oracle.expect import Expectation
+from isthmus_examples.flights.oracle.fronts import Fronts, dynamodb_front, postgres_front, sqlite_front
 from isthmus_examples.flights.oracle.judge import Verdict, judge
 from isthmus_examples.flights.oracle.packaged import expect_days
 
-__all__ = ["PIPELINE", "SIMULATE", "SOURCE", "Expectation", "Verdict", "expect_days", "judge", "make_tables"]
+__all__ = [
+    "PIPELINES",
+    "SIMULATE",
+    "SOURCE",
+    "Expectation",
+    "Fronts",
+    "Verdict",
+    "dynamodb_front",
+    "expect_days",
+    "judge",
+    "make_tables",
+    "make_tables_dynamodb",
+    "make_tables_postgres",
+    "postgres_front",
+    "sqlite_front",
+]
 
 SIMULATE = "isthmus_examples.flights.simulate"
 """The module that plays the back office."""
-PIPELINE = "isthmus_examples.flights.pipeline:flights"
+PIPELINES = {
+    "sqlite": "isthmus_examples.flights.pipeline:flights",
+    "postgres": "isthmus_examples.flights.pipeline:flights_postgres",
+    "dynamodb": "isthmus_examples.flights.pipeline:flights_dynamodb",
+}
+"""By the kind of front office: an effect handler speaks its store's language."""
 SOURCE = "flights"
 """The source's name in the settings that the demo writes."""

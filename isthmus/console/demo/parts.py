@@ -9,7 +9,7 @@ from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.clock import Clock
 from isthmus.console.commands.setup import prepare
 from isthmus.console.demo.chaos import Chaos
-from isthmus.console.demo.example import make_tables
+from isthmus.console.demo.fronts import DynamoFront, Front, open_front
 from isthmus.console.demo.office import Office
 from isthmus.console.demo.pipeline import Pipeline, free_port
 from isthmus.console.demo.plan import Place, Plan
@@ -35,6 +35,7 @@ class Parts:
     pipeline: Pipeline
     chaos: Chaos | None
     checkpoints: DynamoCheckpoints
+    front: Front
     tape: Tape
     ports: tuple[int, int]
     """Where producer and consumer serve their metrics."""
@@ -68,13 +69,18 @@ def _start(  # noqa: PLR0917 - it is the one caller's own second half
         view.say(f"chaos by the plan of seed {chaos.seed}: --seed {chaos.seed} replays it")
     ports = (free_port(), free_port())
     endpoint = emulator.url if chaos is None else f"http://{HOST}:{chaos.port}"
-    place.write_settings(plan, endpoint, emulator.access, ports)
-    make_tables(place.front_office)
+    front = open_front(plan.store, place, emulator, stop)
+    stack.callback(front.stop)
+    watch.add(front.check)
+    place.write_settings(plan, endpoint, emulator.access, ports, front.url)
     settings = _directly(load(place.settings), emulator)
     prepare(settings)
     view.say(f"the emulator and the stream {settings.stream.name} are there")
     watch.until(lambda: office.scheduled is not None, _QUICK_SECONDS)
     view.say(f"the back office holds {office.scheduled:,} flights")
+    checkpoints = Wiring(settings).checkpoints()
+    if isinstance(front, DynamoFront):
+        front.counting_by(checkpoints)
     pipeline = Pipeline(place, view.say)
     stack.callback(pipeline.end)
     watch.add(pipeline.check)
@@ -83,7 +89,8 @@ def _start(  # noqa: PLR0917 - it is the one caller's own second half
         scheduled=office.scheduled or 0,
         pipeline=pipeline,
         chaos=chaos,
-        checkpoints=Wiring(settings).checkpoints(),
+        checkpoints=checkpoints,
+        front=front,
         tape=Tape(KinesisFeed(aws.client(settings.aws.access, "kinesis"), settings.stream.name)),
         ports=ports,
         watch=watch,

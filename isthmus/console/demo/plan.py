@@ -1,11 +1,12 @@
 """What the demo was asked for, and where it puts things."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from isthmus.aws import AwsAccess
-from isthmus.console.demo.example import PIPELINE, SOURCE
+from isthmus.console.demo.example import PIPELINES, SOURCE
 from isthmus.errors import Refused
 
 POLL_INTERVAL = 0.2
@@ -51,7 +52,7 @@ version_column = "version"
 process = "operations"
 
 [store]
-url = "sqlite:///front-office.db"
+url = "{store_url}"
 history = true
 
 [consumer]
@@ -78,6 +79,8 @@ class Plan:
     stay: bool = False
     seed: int | None = None
     """Of the chaos; None: no chaos."""
+    store: Literal["sqlite", "postgres", "dynamodb"] = "sqlite"
+    """The kind of front office: sqlite, postgres or dynamodb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,18 @@ class Place:
 
     @property
     def front_office(self) -> Path:
-        """The front office's store."""
+        """The front office's store, where it is a SQLite file."""
         return self.folder / "front-office.db"
+
+    @property
+    def postgres(self) -> Path:
+        """The data of the front office's store, where it is PostgreSQL."""
+        return self.folder / "postgres"
+
+    @property
+    def front_office_url(self) -> Path:
+        """Where to reach the front office's store."""
+        return self.folder / "front-office.url"
 
     @property
     def settings(self) -> Path:
@@ -133,13 +146,17 @@ class Place:
         self.logs.mkdir(parents=True, exist_ok=True)
 
     def _remove_older_run(self) -> None:
-        files = [self.settings]
+        files = [self.settings, self.front_office_url]
+        if (self.postgres / "PG_VERSION").is_file():
+            shutil.rmtree(self.postgres)
         for database in (self.back_office, self.front_office):
             files += [database, Path(f"{database}-wal"), Path(f"{database}-shm")]
         for file in [*files, *self.logs.glob("*.log")]:
             file.unlink(missing_ok=True)
 
-    def write_settings(self, plan: Plan, endpoint: str, access: AwsAccess, ports: tuple[int, int]) -> None:
+    def write_settings(
+        self, plan: Plan, endpoint: str, access: AwsAccess, ports: tuple[int, int], store_url: str
+    ) -> None:
         """Write `isthmus.toml`. `ports` are where producer and consumer serve their metrics."""
         values: dict[str, Any] = {
             "file": self.settings,
@@ -151,7 +168,8 @@ class Place:
             "poll_interval": POLL_INTERVAL,
             "producer_port": ports[0],
             "consumer_port": ports[1],
-            "pipeline": PIPELINE,
+            "pipeline": PIPELINES[plan.store],
+            "store_url": store_url,
             "source": SOURCE,
         }
         self.settings.write_text(SETTINGS.format(**values))

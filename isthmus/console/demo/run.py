@@ -65,13 +65,13 @@ class Demo:
     def _load(self) -> None:
         parts, scheduled = self._parts, self._parts.scheduled
         self._view.say("producer and consumer are starting")
-        parts.watch.until(lambda: standing.any_applied(self._place.front_office), _QUICK_SECONDS)
+        parts.watch.until(parts.front.any_applied, _QUICK_SECONDS)
         self._view.say(f"first change applied after {self._clock.monotonic() - self._begin:.1f} s")
         self._view.phase("first load", scheduled)
         kills = Pending(parts.chaos.kills.first_load if parts.chaos is not None else (), scheduled)
 
         def loaded() -> bool:
-            done = self._look(standing.decided_entities(self._place.front_office), kills)
+            done = self._look(parts.front.decided(), kills)
             return done >= scheduled and not (kills and self._waits_for_faults())
 
         parts.watch.until(loaded, self._look_seconds)

@@ -1,33 +1,9 @@
-"""How far the pipeline is, read from what it wrote: the front office, the watermark, the checkpoints."""
-
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+"""How far the pipeline is, read from what it wrote: the watermark and the checkpoints."""
 
 import orjson
 
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.ownership import source_lease
-
-
-def decided_entities(front_office: Path) -> int:
-    """Give how many entities are applied or parked."""
-    with closing(sqlite3.connect(f"{front_office.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        (guards,) = connection.execute("SELECT count(*) FROM isthmus_guard").fetchone()
-        (parked,) = connection.execute(
-            "SELECT count(DISTINCT key) FROM isthmus_parked p WHERE NOT EXISTS "
-            "(SELECT 1 FROM isthmus_guard g WHERE g.key = p.key)"
-        ).fetchone()
-        return int(guards) + int(parked)
-
-
-def any_applied(front_office: Path) -> bool:
-    """Say whether any change has taken effect, by the history."""
-    with closing(sqlite3.connect(f"{front_office.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        (applied,) = connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM isthmus_history WHERE outcome = 'applied')"
-        ).fetchone()
-        return bool(applied)
 
 
 def watermark_position(checkpoints: DynamoCheckpoints, source: str) -> int:

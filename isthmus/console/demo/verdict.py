@@ -1,16 +1,17 @@
 """Asks the oracle, and joins its verdict with what the demo measured."""
 
 from isthmus.console.demo.example import judge
+from isthmus.console.demo.fronts import Front
 from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.run import Facts
 from isthmus.console.demo.summary import Summary
 
 
-def judged(plan: Plan, place: Place, facts: Facts) -> tuple[Summary, list[str]]:
+def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summary, list[str]]:
     """Give the summary (but for `elapsed_s`) and the first mismatches in words."""
     verdict = judge(
         back_office=place.back_office,
-        front_office=place.front_office,
+        front_office=front.evidence(),
         records=facts.records,
         expected=facts.expected,
         first_load=facts.scheduled,

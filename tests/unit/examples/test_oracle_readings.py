@@ -2,11 +2,13 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from examples.flights.oracle.evidence import Decision, Modification, reading
+from examples.flights.oracle.evidence import Decision, Modification
+from examples.flights.oracle.fronts import reading, sqlite_front
 from examples.flights.oracle.judge import judge
 from examples.flights.oracle.measures import changes_per_s, freshness
 from examples.flights.oracle.words import position_of, version_number
@@ -76,7 +78,7 @@ def test_the_databases_are_read_while_a_writer_holds_them_and_are_not_changed(tm
         writer.execute("UPDATE flight SET status = 'lost'")
         verdict = judge(
             back_office=back,
-            front_office=front,
+            front_office=partial(sqlite_front, front),
             records=run.records(),
             expected=expected(),
             first_load=FIRST_LOAD,
@@ -90,5 +92,11 @@ def test_a_database_that_is_not_there_gets_no_verdict_and_is_not_made(tmp_path: 
     back, front = right_run().write(tmp_path)
     back.unlink()
     with pytest.raises(sqlite3.OperationalError):
-        judge(back_office=back, front_office=front, records=[], expected=expected(), first_load=FIRST_LOAD)
+        judge(
+            back_office=back,
+            front_office=partial(sqlite_front, front),
+            records=[],
+            expected=expected(),
+            first_load=FIRST_LOAD,
+        )
     assert not back.exists()

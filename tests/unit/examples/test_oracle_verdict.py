@@ -1,10 +1,12 @@
 """The oracle says yes to a right run, and no to every wrong one, naming what is wrong."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from examples.flights.oracle.fronts import sqlite_front
 from examples.flights.oracle.judge import judge
 from tests.fakes.flight_run import (
     ARRIVED,
@@ -370,7 +372,11 @@ def test_a_run_without_a_live_phase_has_no_freshness_and_an_instant_load_no_rate
         decision[3] = 2000
     back, front = run.write(tmp_path)
     verdict = judge(
-        back_office=back, front_office=front, records=run.records(), expected=expected(), first_load=len(run.journal)
+        back_office=back,
+        front_office=partial(sqlite_front, front),
+        records=run.records(),
+        expected=expected(),
+        first_load=len(run.journal),
     )
     assert verdict.freshness_ms is None
     assert verdict.changes_per_s is None

@@ -15,14 +15,22 @@ _SETUP = "Run `isthmus store init`."
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _KEY_TYPES = {"text", "character varying"}
+_NUMBERS = frozenset({"integer", "number", "decimal"})
 _FITS: Mapping[str, frozenset[str]] = {
-    "smallint": frozenset({"int"}),
-    "integer": frozenset({"int"}),
-    "bigint": frozenset({"int"}),
-    "numeric": frozenset({"int", "float", "decimal", "str"}),
-    "double precision": frozenset({"int", "float", "decimal", "str"}),
-    "real": frozenset({"int", "float", "decimal", "str"}),
-    "boolean": frozenset({"bool"}),
+    "smallint": _NUMBERS,
+    "integer": _NUMBERS,
+    "bigint": _NUMBERS,
+    "numeric": _NUMBERS,
+    "double precision": _NUMBERS,
+    "real": _NUMBERS,
+    "boolean": frozenset({"boolean"}),
+    "date": frozenset({"date", "string"}),
+    "timestamp with time zone": frozenset({"date-time", "string"}),
+    "timestamp without time zone": frozenset({"date-time", "string"}),
+    "time without time zone": frozenset({"time", "string"}),
+    "time with time zone": frozenset({"time", "string"}),
+    "uuid": frozenset({"uuid", "string"}),
+    "text[]": frozenset({"array"}),
 }
 """What a column may get, where not anything: by the words of `isthmus.contracts`."""
 

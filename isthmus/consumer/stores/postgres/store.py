@@ -23,6 +23,8 @@ from isthmus.errors import IsthmusError, Transient
 from isthmus.lifecycle import Stop
 
 _BEGIN = "BEGIN"
+_ALONE = 500
+"""Transactions after a deadlock whose effects run alone: PostgreSQL waits a second before it looks for the next one."""
 
 Opening = Callable[[], tuple[Connection, Mapping[str, EntityStatements]]]
 """Opens a connection and reads what the user's tables are like."""
@@ -112,6 +114,7 @@ class PostgresSession:
         self._watchdog = watchdog
         self._connection: Connection | None = None
         self._entities: Mapping[str, EntityStatements] = {}
+        self._alone = 0
 
     def connected(self) -> Connection:
         """Give the connection, made anew where it was lost."""
@@ -124,8 +127,14 @@ class PostgresSession:
         """One transaction, durable when it returns."""
         connection = self.connected()
         unit = PostgresUnit(
-            connection, self._texts, self._entities, self._locks, lambda: self._watchdog.arm(connection)
+            connection,
+            self._texts,
+            self._entities,
+            self._locks,
+            lambda: self._watchdog.arm(connection),
+            alone=self._alone > 0,
         )
+        self._alone = max(0, self._alone - 1)
         with self._undoing(connection):
             with translated():
                 connection.execute(_BEGIN)
@@ -169,6 +178,8 @@ class PostgresSession:
 
     def _undo(self, connection: Connection, error: BaseException) -> None:
         status = connection.info.transaction_status
+        if isinstance(error, Transient) and error.cause == "deadlock":
+            self._alone = _ALONE
         lost = not isinstance(error, IsthmusError) or (isinstance(error, Transient) and error.cause in LOST)
         if not lost and status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}:
             with suppress(psycopg.Error):

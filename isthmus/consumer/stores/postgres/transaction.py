@@ -17,9 +17,11 @@ _ALLOWED = re.compile(
 class PostgresTransaction:
     """Statements inside the transaction, and none that would end it. Parameters stand where `%s` is."""
 
-    def __init__(self, connection: Connection, patience: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, patience: Callable[[], None], turn: str) -> None:
         self._connection = connection
         self._patience = patience
+        self._turn = turn
+        self._has_turn = False
         self._failure: IsthmusError | None = None
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
@@ -33,6 +35,9 @@ class PostgresTransaction:
         self._patience()
         try:
             with translated():
+                if not self._has_turn:
+                    self._connection.execute(self._turn)
+                    self._has_turn = True
                 # Prepared, for then it cannot be two: the second one could be a COMMIT.
                 cursor = self._connection.execute(statement, parameters or None, prepare=True)
                 return cursor.fetchall() if cursor.description is not None else []
@@ -44,6 +49,10 @@ class PostgresTransaction:
         except IsthmusError as error:
             self._failure = error
             raise
+
+    def lose_turn(self) -> None:
+        """Take in that a savepoint gave back what was locked after it."""
+        self._has_turn = False
 
     def fail(self, error: IsthmusError) -> None:
         """Take in what ended the unit elsewhere."""

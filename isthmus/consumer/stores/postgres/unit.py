@@ -31,6 +31,13 @@ class Locks:
         self.space = space
         self._lanes = lanes
 
+    def turn(self, *, alone: bool) -> str:
+        """Give the statement by which a transaction with effects takes its turn: beside others, or alone.
+
+        Which rows handlers lock, and in which order, nobody can know. Whoever met a deadlock runs its effects alone.
+        """
+        return f"SELECT pg_advisory_xact_lock{'' if alone else '_shared'}({self.space}, -2)"
+
     def of(self, keys: Iterable[str]) -> str:
         """Give the lanes of the keys, in order, as an array."""
         lanes = self._lanes
@@ -47,13 +54,15 @@ class PostgresUnit:
         entities: Mapping[str, EntityStatements],
         locks: Locks,
         patience: Callable[[], None],
+        *,
+        alone: bool = False,
     ) -> None:
         self._connection = connection
         self._texts = texts
         self._entities = entities
         self._locks = locks
         self._patience = patience
-        self.transaction = PostgresTransaction(connection, patience)
+        self.transaction = PostgresTransaction(connection, patience, locks.turn(alone=alone))
 
     def load(self, changes: Sequence[Change]) -> Memory:
         """Give what is remembered of these changes."""
@@ -115,6 +124,7 @@ class PostgresUnit:
             self.transaction.raise_failure()
             with translated():
                 self._run("ROLLBACK TO part")
+                self.transaction.lose_turn()
                 self._run("RELEASE part")
             raise
         self.transaction.raise_failure()
