@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.checkpoint import answers, items
 from isthmus.checkpoint.items import ItemKind
-from isthmus.checkpoint.ports import Lease, ShardCheckpoint, StreamRecord
+from isthmus.checkpoint.ports import NO_STREAM, Lease, ShardCheckpoint, StreamRecord
 from isthmus.checkpoint.table import Table, Unmet
 from isthmus.clock import Clock, rfc3339
 
@@ -44,12 +44,14 @@ class DynamoLeases:
 
     def take(self, lease: Lease, seen: Lease | None, *, replace: bool = False) -> None:
         """Take the lease. See the port."""
+        if lease.holder is None and not replace:
+            raise ValueError("a lease is taken by somebody")
         attributes = {**items.lease_attributes(lease), **_stamp(self._clock)}
-        gone: tuple[str, ...] = ()
+        gone = ("holder",) if lease.holder is None else ()
         if seen is None or replace:
             attributes["generation"] = items.number(lease.generation)
             if lease.watermark is None:
-                gone = ("watermark",)
+                gone = (*gone, "watermark")
             else:
                 attributes["watermark"] = items.text(lease.watermark)
         condition, compared = "attribute_not_exists(#kind)", {}
@@ -152,7 +154,12 @@ class DynamoStreamRegistry:
         # The stream's record goes last: while anything is left, the record still says whose it is.
         for kind in (ItemKind.LEASE, ItemKind.SHARD, ItemKind.STREAM):
             for item in self._table.all_of(kind):
-                self._table.delete(items.key(kind, item[items.SORT_KEY]["S"]))
+                place = items.key(kind, item[items.SORT_KEY]["S"])
+                if kind is ItemKind.LEASE and items.lease_of(item).generation:
+                    stream, gone = items.stream_attributes(NO_STREAM), ("holder", "watermark")
+                    self._table.write(place, stream, "attribute_exists(#kind)", {}, remove=gone)
+                else:
+                    self._table.delete(place)
 
 
 def _stamp(clock: Clock) -> "dict[str, Attribute]":

@@ -56,14 +56,15 @@ def stream_attributes(identity: StreamIdentity) -> "dict[str, Attribute]":
 
 
 def lease_attributes(lease: Lease) -> "dict[str, Attribute]":
-    """Give what every take-over of a lease writes. Raises ValueError for a lease without a holder."""
-    if lease.holder is None:
-        raise ValueError("a lease is taken by somebody")
-    return {
+    """Give what every take-over of a lease writes, without the holder where it has none."""
+    attributes: dict[str, Attribute] = {
         "epoch": number(lease.epoch),
         "beat": number(lease.beat),
         "step": number(0),
-        "holder": {
+        **stream_attributes(lease.stream),
+    }
+    if lease.holder is not None:
+        attributes["holder"] = {
             "M": {
                 "name": text(lease.holder.name),
                 "host": text(lease.holder.host),
@@ -72,9 +73,8 @@ def lease_attributes(lease: Lease) -> "dict[str, Attribute]":
                 "started": text(lease.holder.started),
                 "since": text(lease.holder.since),
             }
-        },
-        **stream_attributes(lease.stream),
-    }
+        }
+    return attributes
 
 
 def lease_of(item: "Item") -> Lease:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from isthmus.checkpoint import answers
 from isthmus.checkpoint.places import place_of
-from isthmus.checkpoint.ports import Lease, ShardCheckpoint, StreamRecord
+from isthmus.checkpoint.ports import NO_STREAM, Lease, ShardCheckpoint, StreamRecord
 from isthmus.clock import Clock, rfc3339
 from isthmus.errors import IsthmusError, Transient
 
@@ -81,7 +81,7 @@ class MemoryLeases:
 
     def take(self, lease: Lease, seen: Lease | None, *, replace: bool = False) -> None:
         """Take the lease. See the port."""
-        if lease.holder is None:
+        if lease.holder is None and not replace:
             raise ValueError("a lease is taken by somebody")
         with self._memory.call("leases.take"):
             standing = self._memory.leases.get(lease.name)
@@ -169,7 +169,11 @@ class MemoryStreamRegistry:
     def forget(self) -> None:
         """Forget everything. See the port."""
         with self._memory.call("stream.forget"):
-            self._memory.leases.clear()
+            self._memory.leases = {
+                name: replace(lease, stream=NO_STREAM, holder=None, watermark=None)
+                for name, lease in self._memory.leases.items()
+                if lease.generation
+            }
             self._memory.shards.clear()
             self._memory.stream = None
 

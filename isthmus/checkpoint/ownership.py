@@ -92,10 +92,6 @@ class Watch:
         return Sign.SILENT if asked - self._since >= self._take_over_after else Sign.UNCERTAIN
 
 
-Change = Callable[[Lease | None], tuple[int, str | None]]
-"""Gives the generation and watermark to take over with, from the lease as it stands: for a resync."""
-
-
 def acquire(
     leases: Leases,
     name: str,
@@ -109,7 +105,6 @@ def acquire(
     chance: Chance,
     on_failure: Callable[[Transient, int], None],
     on_recovery: Callable[[int], None],
-    change: Change | None = None,
     is_dead: Callable[[Holder], bool | None] = process.is_dead,
     take_over_after: float = TAKE_OVER_AFTER,
     backoff: Backoff | None = None,
@@ -119,13 +114,12 @@ def acquire(
     Its watermark was read after the epoch was raised, so the old owner cannot move it any more. Whoever gets it starts
     to beat at once. `me` is this process (`process.this_process`). With `wait` it stands by while another lives,
     otherwise it watches only until it knows. `on_wait(holder)` is told once of each holder that it watches;
-    `on_failure` and `on_recovery` are as in `retry.keep_trying`. `change` replaces generation and watermark in the
-    same write.
+    `on_failure` and `on_recovery` are as in `retry.keep_trying`.
 
     Raises `HeldByAnother` without `wait` when another lives, `Refused` when the lease belongs to another stream,
     `Stopped` when a stop is requested while waiting. A store that is away is waited for.
     """
-    claim = _Claim(leases, name, stream, me, clock, wait, on_wait, change, is_dead, Watch(take_over_after))
+    claim = _Claim(leases, name, stream, me, clock, wait, on_wait, is_dead, Watch(take_over_after))
     while True:
         lease = keep_trying(
             claim.attempt,
@@ -159,7 +153,6 @@ class _Claim:
     clock: Clock
     wait: bool
     on_wait: Callable[[Holder], None]
-    change: Change | None
     is_dead: Callable[[Holder], bool | None]
     watch: Watch
     tried: set[tuple[int, Holder | None]] = field(default_factory=set)
@@ -176,7 +169,7 @@ class _Claim:
         # Noted before it is sent: it may take effect although its answer is lost, even late.
         self.tried.add((mine.epoch, mine.holder))
         try:
-            self.leases.take(mine, look.lease, replace=self.change is not None)
+            self.leases.take(mine, look.lease)
         except OwnershipLost:
             return None
         standing = self.leases.read(self.name)
@@ -195,8 +188,7 @@ class _Claim:
         lease = look.lease
         if lease is None:
             return True
-        if lease.stream != self.stream:
-            raise answers.other_stream(f"The lease {lease.name}", lease.stream, self.stream)
+        answers.check_stream(lease, self.stream)
         dead = None if lease.holder is None else self.is_dead(lease.holder)
         sign = self.watch.look(lease, asked=look.asked, answered=look.answered, dead=dead)
         if lease.holder is None or sign.free:
@@ -210,13 +202,10 @@ class _Claim:
 
     def _mine(self, seen: Lease | None) -> Lease:
         now_ms = self.clock.now_ms()
-        generation, watermark = (0, None) if self.change is None else self.change(seen)
         return Lease(
             name=self.name,
             epoch=next_epoch(None if seen is None else seen.epoch, now_ms),
             holder=replace(self.me, since=rfc3339(now_ms)),
             beat=0,
             stream=self.stream,
-            generation=generation,
-            watermark=watermark,
         )

@@ -9,9 +9,12 @@ have taken effect, and it is safe to repeat.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from isthmus.stream import StreamIdentity
+
+NO_STREAM: Final = StreamIdentity(arn="", created="")
+"""Whose stream was forgotten: a lease of it may be taken for any stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Lease:
     """
     stream: StreamIdentity
     generation: int = 0
+    """How often the source was read anew on purpose (a resync). It never falls."""
     watermark: str | None = None
     """How far the source was read and acknowledged by Kinesis: the source's own text, or None before the first."""
     step: int = 0
@@ -69,11 +73,12 @@ class Leases(Protocol):
         """Write `lease` (new epoch, holder, beat, stream) if what stands there has the epoch and beat of `seen`.
 
         `seen` is what `read` gave; None means that nothing may stand there. Generation and watermark are written only
-        where nothing stood, or where `replace` asks for it (a resync). Otherwise they stay: an old owner that still
-        lives may have advanced the watermark since `seen` was read, and writing what was read would move it back. So
-        the new owner reads again after taking, and believes only that.
+        where nothing stood, or where `replace` asks for it (a resync, which leaves the lease without a holder).
+        Otherwise they stay: an old owner that still lives may have advanced the watermark since `seen` was read, and
+        writing what was read would move it back. So the new owner reads again after taking, and believes only that.
 
-        Raises `OwnershipLost` when another was quicker. After `Transient`, read again: it may have taken effect.
+        Raises `OwnershipLost` when another was quicker, and ValueError for a lease without a holder unless it asks to
+        `replace`. After `Transient`, read again: it may have taken effect.
         """
         ...
 
@@ -160,8 +165,10 @@ class StreamRegistry(Protocol):
         ...
 
     def forget(self) -> None:
-        """Remove the record, every lease and every checkpoint.
+        """Remove the record, every checkpoint and every lease; only generations that were raised are kept.
 
-        The way out when the stream was made anew. Safe to repeat.
+        The way out when the stream was made anew. Safe to repeat. Of a lease with such a generation, holder, watermark
+        and stream are removed: it stands for `NO_STREAM`. A generation that began at 0 again would make everything
+        that comes older than what the front office holds.
         """
         ...

@@ -12,9 +12,11 @@ import click
 from isthmus.console.commands.check import check
 from isthmus.console.commands.demo import demo
 from isthmus.console.commands.peek import peek
+from isthmus.console.commands.resync import resync
 from isthmus.console.commands.run import consume, produce, run
 from isthmus.console.commands.setup import setup
 from isthmus.console.commands.status import status
+from isthmus.console.commands.store import store
 from isthmus.console.commands.trace import trace
 from isthmus.console.exits import Exit, exit_of, way_to
 from isthmus.errors import IsthmusError, WrongSettings
@@ -49,6 +51,7 @@ def cli(asked: Asked, *, debug: bool) -> None:
       isthmus run               produce and consume in one process
       isthmus status            where does it stand?
       isthmus trace KEY         what became of this entity's changes?
+      isthmus resync SOURCE     the translator was wrong: read all rows again
       isthmus COMMAND --help    what it does, with examples
 
     \b
@@ -60,9 +63,9 @@ def cli(asked: Asked, *, debug: bool) -> None:
     configure("text", "warning")
 
 
-for command in (demo, setup, check, run, produce, consume, status, trace, peek):
+for command in (demo, setup, check, run, produce, consume, status, trace, peek, resync, store):
     cli.add_command(command)
-for taught in (cli, *cli.commands.values()):
+for taught in (cli, *cli.commands.values(), *store.commands.values()):
     # Docstrings are raw, and click wants the character itself before a paragraph that keeps its lines.
     taught.help = (taught.help or "").replace(r"\b", "\b")
 

@@ -137,7 +137,8 @@ class Producer:
         self._show_saved()
         try:
             if self._mark_epoch():
-                log.info("source_owned", source=self._name, epoch=self._lease.epoch, position=self._position())
+                owned = {"epoch": self._lease.epoch, "generation": self._lease.generation}
+                log.info("source_owned", source=self._name, **owned, position=self._position())
                 self._produce()
             log.info("source_released", source=self._name, position=self._position(), unsent=not self._publisher.idle())
         finally:
@@ -179,7 +180,9 @@ class Producer:
 
     def _produce(self) -> None:
         try:
-            if self._after is None:
+            # A generation that was raised is read from the very beginning, whatever `start` says: `start` is for rows
+            # that nobody wants, and a resync is asked for because every row is.
+            if self._after is None and self._lease.generation == 0:
                 self._begin()
             while not self._stop.requested():
                 self._step()

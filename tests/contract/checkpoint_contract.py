@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from isthmus.checkpoint.ports import (
+    NO_STREAM,
     Holder,
     Lease,
     Leases,
@@ -145,13 +146,42 @@ class LeasesContract:
         assert standing.generation == 4
 
     @pytest.mark.parametrize("watermark", [None, "5"])
+    @pytest.mark.parametrize("holder", [None, YOU])
     def test_a_take_over_replaces_generation_and_watermark_where_it_asks_to(
-        self, checkpoints: Checkpoints, watermark: str | None
+        self, checkpoints: Checkpoints, holder: Holder | None, watermark: str | None
     ) -> None:
         checkpoints.leases.take(lease(1, watermark="10"), None)
-        resync = replace(lease(2, YOU, watermark=watermark), generation=1)
+        checkpoints.leases.advance(NAME, 1, "11", step=1)
+        resync = replace(lease(2, holder, watermark=watermark), generation=1)
         checkpoints.leases.take(resync, checkpoints.leases.read(NAME), replace=True)
         assert plain(checkpoints.leases.read(NAME)) == resync
+
+    def test_a_resync_of_what_moved_meanwhile_changes_nothing(self, checkpoints: Checkpoints) -> None:
+        checkpoints.leases.take(lease(1, watermark="10"), None)
+        seen = checkpoints.leases.read(NAME)
+        checkpoints.leases.beat(NAME, 1)
+        with pytest.raises(OwnershipLost):
+            checkpoints.leases.take(replace(lease(2, None), generation=1), seen, replace=True)
+        assert plain(checkpoints.leases.read(NAME)) == replace(lease(1, watermark="10"), beat=1)
+
+    def test_after_a_resync_the_old_owner_neither_advances_nor_beats(self, checkpoints: Checkpoints) -> None:
+        checkpoints.leases.take(lease(1, watermark="10"), None)
+        resync = replace(lease(2, None), generation=1)
+        checkpoints.leases.take(resync, checkpoints.leases.read(NAME), replace=True)
+        with pytest.raises(OwnershipLost, match="followed by 2 of generation 1"):
+            checkpoints.leases.advance(NAME, 1, "11")
+        with pytest.raises(OwnershipLost):
+            checkpoints.leases.advance(NAME, 2, "11")
+        with pytest.raises(OwnershipLost):
+            checkpoints.leases.beat(NAME, 1)
+        checkpoints.leases.give_back(NAME, 1)
+        assert plain(checkpoints.leases.read(NAME)) == resync
+
+    def test_whoever_owns_it_after_a_resync_has_its_generation_and_no_watermark(self, checkpoints: Checkpoints) -> None:
+        checkpoints.leases.take(lease(1, watermark="10"), None)
+        checkpoints.leases.take(replace(lease(2, None), generation=1), checkpoints.leases.read(NAME), replace=True)
+        checkpoints.leases.take(lease(3, watermark="10"), checkpoints.leases.read(NAME))
+        assert plain(checkpoints.leases.read(NAME)) == replace(lease(3), generation=1)
 
     def test_a_beat_raises_the_counter_and_nothing_else(self, checkpoints: Checkpoints) -> None:
         checkpoints.leases.take(lease(1, watermark="10"), None)
@@ -324,6 +354,18 @@ class StreamRegistryContract:
         assert checkpoints.stream.read() is None
         assert checkpoints.leases.all() == []
         assert checkpoints.shards.read_all() == {}
+
+    def test_a_generation_that_was_raised_is_not_forgotten(self, checkpoints: Checkpoints) -> None:
+        checkpoints.leases.take(replace(lease(7, watermark="10"), generation=2), None)
+        checkpoints.leases.take(lease(1, name="worker/a"), None)
+        for _ in range(2):
+            checkpoints.stream.forget()
+            kept = replace(lease(7, None), generation=2, stream=NO_STREAM)
+            assert [plain(found) for found in checkpoints.leases.all()] == [kept]
+        with pytest.raises(OwnershipLost):
+            checkpoints.leases.advance(NAME, 7, "11")
+        checkpoints.leases.take(lease(8), checkpoints.leases.read(NAME))
+        assert plain(checkpoints.leases.read(NAME)) == replace(lease(8), generation=2)
 
     def test_after_forgetting_the_old_owner_has_lost_and_a_new_stream_may_come(self, checkpoints: Checkpoints) -> None:
         checkpoints.stream.record(StreamRecord(STREAM, lanes=64))

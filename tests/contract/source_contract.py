@@ -151,6 +151,33 @@ class SourceContract:
     def test_starting_at_the_beginning_needs_no_watermark(self, office: BackOffice) -> None:
         assert office.source().start() is None
 
+    def test_rows_are_counted_after_any_watermark_up_to_any_cursor(self, office: BackOffice) -> None:
+        for number in range(6):
+            office.put(f"{number}", number, cursor=10 + number // 3)
+        office.put("last", 0, cursor=20)
+        source = office.source()
+        rows = read_all(source, None, 100)
+        for bound in (9, 10, 11, 19, 20, 21):
+            wanted = [row for row in rows if row.position <= bound]
+            assert source.count(None, bound) == len(wanted)
+            for place, row in enumerate(rows):
+                assert source.count(row.watermark, bound) == max(0, len(wanted) - place - 1)
+
+    def test_rows_are_counted_after_a_start_too(self, office: BackOffice) -> None:
+        for number in range(3):
+            office.put(f"{number}", number)
+        assert office.source().count(office.source("now").start(), 3) == 0
+        assert office.source().count(office.source(1).start(), 3) == 2
+
+    def test_an_empty_source_has_no_rows_to_count(self, office: BackOffice) -> None:
+        assert office.source().count(None, 100) == 0
+
+    def test_a_watermark_tells_its_position(self, office: BackOffice) -> None:
+        office.put("a", 1, cursor=10**18)
+        source = office.source()
+        (row,) = read_all(source, None, 10)
+        assert source.position(row.watermark) == row.position == 10**18
+
     def test_a_text_that_is_no_watermark_is_refused(self, office: BackOffice) -> None:
         office.put("a", 1)
         for text in (
@@ -164,8 +191,13 @@ class SourceContract:
             '[1,{"odd":"x"}]',
             '[1,{"a":1,"b":2}]',
         ):
-            with pytest.raises(Refused):
-                office.source().read(text, 10)
+            for use in (
+                lambda source, text=text: source.read(text, 10),
+                lambda source, text=text: source.count(text, 10),
+                lambda source, text=text: source.position(text),
+            ):
+                with pytest.raises(Refused):
+                    use(office.source())
 
     def test_the_source_key_names_the_row(self, office: BackOffice) -> None:
         office.put("ä'\"", 1)

@@ -98,7 +98,9 @@ def test_null_and_mixed_types_in_key_columns_lose_no_row_over_page_edges(office:
     office.connection.execute("CREATE TABLE odd (a, b, seq INTEGER)")
     keys = [(a, b) for a in (None, 1, 2.5, "x", b"\x00\xff") for b in (None, 1, "y")]
     office.connection.executemany("INSERT INTO odd VALUES (?, ?, 7)", keys)
-    rows = read_all(office.open(SqlTable("odd", "seq", ("a", "b"))), None, limit)
+    source = office.open(SqlTable("odd", "seq", ("a", "b")))
+    rows = read_all(source, None, limit)
+    assert [source.count(row.watermark, 7) for row in rows] == list(reversed(range(len(rows))))
     found = [(row.values["a"], row.values["b"]) for row in rows]
     assert len(found) == len(keys)
     assert set(found) == set(keys)
@@ -265,6 +267,14 @@ def test_where_now_lies_is_paid_for_too(office: SqliteOffice) -> None:
     source = office.open(start="now", budget=QueryBudget(1, FakeClock()))
     source.start()
     assert source.ready_in() == pytest.approx(120.0)
+
+
+def test_a_count_is_one_query_of_the_budget(office: SqliteOffice) -> None:
+    source = office.open(budget=QueryBudget(1, FakeClock()))
+    source.count(None, 1)
+    assert source.ready_in() == pytest.approx(120.0)
+    source.count(None, 1)
+    assert source.ready_in() == pytest.approx(180.0)
 
 
 def test_without_a_budget_a_read_may_always_begin(office: SqliteOffice) -> None:

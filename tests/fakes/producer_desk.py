@@ -60,6 +60,13 @@ class Shop:
         ]
         return Page(found[:limit], len(self.rows) - 1 if self.rows else None, more=len(found) > limit)
 
+    def count(self, after: str | None, bound: int) -> int:
+        place = -1 if after is None else self.position(after)
+        return sum(place < number <= bound for number in range(len(self.rows)))
+
+    def position(self, watermark: str) -> int:
+        return int(json.loads(watermark)[0])
+
     def close(self) -> None:
         """Nothing to close."""
 

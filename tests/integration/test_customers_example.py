@@ -165,6 +165,11 @@ def test_the_example_runs_as_the_readme_says(place: Place, capsys: pytest.Captur
     assert "never applied" in capsys.readouterr().out
     with asked() as calls["peek"]:
         assert invoke(["peek", "--limit", "100", *config]) == 0
+    # Of an empty source nothing is awaited, so that nobody else need run, and ask.
+    place.sql("back-office.db", "DELETE FROM CUST")
+    with asked() as calls["resync"]:
+        assert invoke(["resync", "customers", "--yes", *config]) == 0
+    assert "0 of 0 rows read again; decided since it began, of all sources: nothing" in capsys.readouterr().out
     place.make_stream_anew()
     assert invoke(["check", *config]) == 1
     assert invoke(["setup", *config]) == 1
@@ -204,6 +209,19 @@ def test_after_a_new_stream_everything_is_detected_again_and_nothing_takes_effec
 
     place.make_stream_anew()
     assert invoke(["setup", "--new-stream", "--config", str(place.settings)]) == 0
+    place.reads_all_again()
+
+
+def test_after_a_resync_a_new_stream_keeps_the_generation_and_what_comes_is_applied(place: Place) -> None:
+    config = ["--config", str(place.settings)]
+    assert invoke(["setup", *config]) == 0
+    place.runs(produce, lambda: place.position() == 4)
+    assert invoke(["resync", "customers", "--yes", "--no-wait", *config]) == 0
+    place.runs(produce, lambda: place.position() == 4)
+    place.runs(consume, lambda: len(place.sql("front-office.db", "SELECT key FROM customer")) == 2)
+
+    place.make_stream_anew()
+    assert invoke(["setup", "--new-stream", *config]) == 0
     place.reads_all_again()
 
 

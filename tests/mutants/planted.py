@@ -239,8 +239,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a take-over moves the watermark back",
         "isthmus/checkpoint/ownership.py",
-        "replace=self.change is not None)",
-        "replace=True)",
+        "            self.leases.take(mine, look.lease)\n",
+        "            self.leases.take(mine, look.lease, replace=True)\n",
         (OWNERSHIP,),
     ),
     Mutant(

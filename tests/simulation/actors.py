@@ -10,6 +10,7 @@ from isthmus.change import Kind
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import acquire, source_lease, worker_lease
 from isthmus.checkpoint.ports import Holder, Lease, ShardCheckpoint
+from isthmus.checkpoint.resync import raise_generation
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.runtimes.local import LocalRuntime
@@ -27,7 +28,7 @@ from isthmus.producer.sources.references import NoReferences
 from isthmus.producer.translator import Translator
 from isthmus.retry import Backoff
 from tests.fakes.shard_life import STREAM
-from tests.simulation.office import ALIENS, ENTITY, MOVES, TABLES, handle, pipeline, validate
+from tests.simulation.office import ALIENS, ENTITY, MOVES, TABLES, THINGS, handle, pipeline, validate
 from tests.simulation.ports import SimFeed, SimLeases, SimSession, SimShardCheckpoints, SimSink, SimSource
 from tests.simulation.processes import GreenExecutor, GreenLock, Part, Process, ProcessClock
 
@@ -149,6 +150,21 @@ def _producer(world: "World", process: Process, table: str, lease: Lease, heart:
             source=table, poll_interval=1.0, page_size=sizes.page_size, watermark_interval=0.8, backoff=_BACKOFF
         ),
     )
+
+
+def resync(world: "World", process: Process) -> None:
+    """Be an operator who has the table of kind `state` read again."""
+    raised = raise_generation(
+        SimLeases(world, process),
+        source_lease(THINGS),
+        STREAM,
+        clock=ProcessClock(process, world.clock, world.now_ms),
+        stop=process,
+        chance=process.chance,
+        on_failure=lambda _error, _attempt: None,
+        backoff=_BACKOFF,
+    )
+    world.note(process.name, f"has raised the generation to {raised.generation}")
 
 
 def consume(world: "World", process: Process) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from isthmus.change import Outcome, Verb
+from isthmus.checkpoint.ports import Lease
 from isthmus.checkpoint.progress import Progress
 from isthmus.consumer import applier, deciding
 from isthmus.consumer.runtimes import shards
@@ -102,6 +103,43 @@ def taken_with_what_was_seen(_standing: Any) -> Callable[..., Any]:
         return lease
 
     return taken
+
+
+def taken_keeping_the_watermark(original: Callable[..., Any]) -> Callable[..., Any]:
+    def taken(lease: Any, standing: Any, *, replaced: bool, now: str) -> Any:
+        after = original(lease, standing, replaced=replaced, now=now)
+        return replace(after, watermark=standing.watermark) if replaced and standing is not None else after
+
+    return taken
+
+
+def lease_of_the_same_generation(**fields: Any) -> Any:
+    return Lease(**{**fields, "generation": fields["generation"] - 1})
+
+
+def change_after_a_resync(original: Callable[..., None]) -> Callable[..., None]:
+    def change(self: Any, name: str, epoch: int, make: Callable[[Any], Any]) -> None:
+        standing = self._memory.leases.get(name)
+        if standing is not None and standing.holder is None and standing.generation:
+            self._memory.leases[name] = make(standing)
+        else:
+            original(self, name, epoch, make)
+
+    return change
+
+
+def mark_and_go_on_after_a_resync(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def mark(self: Any) -> bool:
+        return mark_and_go_on(self) if self._lease.generation else original(self)
+
+    return mark
+
+
+def translator_of_the_first_generation(original: Callable[..., None]) -> Callable[..., None]:
+    def begin(self: Any, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **{**named, "generation": 0})
+
+    return begin
 
 
 def process_claiming_all(original: Callable[..., None]) -> Callable[..., None]:

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from isthmus.checkpoint import memory, ownership
+from isthmus.checkpoint import memory, ownership, resync
 from isthmus.consumer import applier, deciding, processor
 from isthmus.consumer.runtimes import reader, shards
 from isthmus.consumer.stores.sqlite import unit
-from isthmus.producer import lanes, publisher, service
+from isthmus.producer import lanes, publisher, service, translator
 from tests.simulation import bugs
 
 
@@ -79,6 +79,40 @@ MUTANTS: Final = (
         "a take-over writes the watermark back",
         *_over(memory, "_taken", bugs.taken_with_what_was_seen),
         ("take-over", "ownership"),
+    ),
+    Mutant(
+        "a resync leaves the watermark where it is",
+        *_over(memory, "_taken", bugs.taken_keeping_the_watermark),
+        ("resync",),
+    ),
+    Mutant(
+        "a resync does not raise the generation",
+        resync,
+        "Lease",
+        bugs.lease_of_the_same_generation,
+        ("take-over",),
+    ),
+    Mutant(
+        "a resync does not raise the epoch",
+        resync,
+        "next_epoch",
+        lambda last, now_ms: last or now_ms // 1000,
+        ("take-over",),
+    ),
+    Mutant(
+        "an old owner saves its watermark after a resync",
+        *_over(memory.MemoryLeases, "_change", bugs.change_after_a_resync),
+        ("ownership",),
+    ),
+    Mutant(
+        "after a resync the markers are not awaited",
+        *_over(service.Producer, "_mark_epoch", bugs.mark_and_go_on_after_a_resync),
+        ("markers",),
+    ),
+    Mutant(
+        "after a resync the versions are of the first generation",
+        *_over(translator.Translator, "__init__", bugs.translator_of_the_first_generation),
+        ("generation",),
     ),
     Mutant("the guard is dropped", deciding, "_by_guard", lambda *_: None, ("I2", "I3", "I1", "fence")),
     Mutant("the ledger is not asked", deciding, "_by_ledger", lambda *_: None, ("I2", "consumer")),

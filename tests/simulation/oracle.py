@@ -13,7 +13,7 @@ from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.producer.sink import Entry, Put
 from isthmus.producer.sources.port import Page
 from tests.simulation.office import MOVES, TABLES, THINGS, Version, expected_keys
-from tests.simulation.reference import Event, Reference, events_of
+from tests.simulation.reference import Event, Reference, events_of, spoken
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -31,8 +31,10 @@ class Oracle:
         self._identities: dict[tuple[str, str], str] = {}
         self._shown: dict[tuple[str, int], set[int]] = defaultdict(set)
         self._begun: dict[tuple[str, int], int] = {}
+        self._generations: dict[tuple[str, int], int] = {}
+        """By source and epoch: the generation under which that owner took it."""
         self.watermarks: dict[str, int] = {}
-        """The highest that was ever saved, by table."""
+        """The highest that was ever saved in the generation that stands, by table."""
         self._undecided: dict[str, list[tuple[int, list[Event]]]] = defaultdict(list)
         """By shard: what no checkpoint has passed yet."""
 
@@ -51,6 +53,7 @@ class Oracle:
         for event in events:
             if event.verb != "marker":
                 self._check_markers(event)
+                self._check_generation(event)
                 self._check_identity(event)
         must = self.reference.decide(events)
         self._undecided[put.shard].append((int(put.sequence), must))
@@ -66,11 +69,22 @@ class Oracle:
                 )
 
     def taken(self, before: Lease | None, after: Lease | None) -> None:
-        """See a take-over that has just taken effect: it raises the epoch, and leaves the watermark where it is."""
+        """See a take-over that has just taken effect: it raises the epoch, and leaves the watermark where it is.
+
+        A resync clears it, and raises the generation.
+        """
+        if after is not None:
+            self._generations[after.name.rpartition("/")[2], after.epoch] = after.generation
         if before is not None and after is not None:
             if after.epoch <= before.epoch:
                 self.violated(f"take-over: epoch {after.epoch} of {after.name} follows {before.epoch}")
-            if after.watermark != before.watermark:
+            if after.generation > before.generation:
+                self.watermarks.pop(after.name.rpartition("/")[2], None)
+                if after.watermark is not None:
+                    self.violated(f"resync: the new generation of {after.name} begins after {after.watermark}")
+            elif after.generation < before.generation:
+                self.violated(f"resync: generation {after.generation} of {after.name} follows {before.generation}")
+            elif after.watermark != before.watermark:
                 self.violated(
                     f"take-over: the watermark of {after.name} turned from {before.watermark} to {after.watermark}"
                 )
@@ -100,7 +114,7 @@ class Oracle:
             if row.position not in self._shown[table, epoch] and not self._world.office.is_shown(table, row):
                 continue
             for key in expected_keys(table, row):
-                if (key, version(row)) not in self._acknowledged:
+                if (key, version(row, after.generation if after else 0)) not in self._acknowledged:
                     self.violated(
                         f"I6: the watermark of {table} is {watermark}, but the stream has not acknowledged "
                         f"{key} version {row.position}"
@@ -133,7 +147,7 @@ class Oracle:
         self._check_journal({(key, number) for key, number, _, _ in effects}, parked)
         for key, number, _, times in effects:
             if times > 1:
-                self.violated(f"I2: {key} version {int(number)} took effect {times} times")
+                self.violated(f"I2: {key} version {spoken(number)} took effect {times} times")
         for key, before, after in self._read.execute("SELECT key, before, after FROM fell"):
             self.violated(f"I3: {key} fell from {before} to {after}")
         self._check_order([(key, number) for key, number, _, _ in effects], parked)
@@ -143,23 +157,29 @@ class Oracle:
 
     def _check_journal(self, applied: set[tuple[str, str]], parked: dict[tuple[str, str], bytes]) -> None:
         for table in TABLES:
+            # Every row that the source shows stands there under the last generation: a resync left none out.
+            generation = self._lease(table).generation
             for row in self._world.office.journal[table]:
                 superseded = not self._world.office.is_shown(table, row)
                 for key in expected_keys(table, row):
-                    place = (key, version(row))
+                    place = (key, version(row, generation))
                     if place not in applied and place not in parked and not superseded:
                         number = "I4" if table == MOVES else "I1"
-                        self.violated(f"{number}: {key} version {row.position} of {table} is lost")
+                        self.violated(
+                            f"{number}: {key} version {row.position} of {table} in generation {generation} is lost"
+                        )
 
     def _check_order(self, applied: list[tuple[str, str]], parked: dict[tuple[str, str], bytes]) -> None:
         last: dict[str, str] = {}
         for key, number in applied:
             if number < last.get(key, ""):
-                self.violated(f"I4: {key} version {int(number)} took effect after version {int(last[key])}")
+                self.violated(f"I4: {key} version {spoken(number)} took effect after version {spoken(last[key])}")
             last[key] = max(number, last.get(key, ""))
             if key.startswith("m"):
                 for waiting in (other for name, other in parked if name == key and other < number):
-                    self.violated(f"I4: {key} version {int(number)} overtook version {int(waiting)}, which is parked")
+                    self.violated(
+                        f"I4: {key} version {spoken(number)} overtook version {spoken(waiting)}, which is parked"
+                    )
 
     def _check_effects(self, applied: dict[tuple[str, str], int]) -> None:
         for (key, number), epoch in applied.items():
@@ -168,9 +188,9 @@ class Oracle:
                 continue
             fenced = (key, number, epoch) in self.reference.fenced
             self.violated(
-                f"fence: {key} version {int(number)} of epoch {epoch} took effect behind the marker of a newer owner"
+                f"fence: {key} version {spoken(number)} of epoch {epoch} took effect behind the marker of a newer owner"
                 if fenced
-                else f"I1: {key} version {int(number)} of epoch {epoch} took effect, and must not have"
+                else f"I1: {key} version {spoken(number)} of epoch {epoch} took effect, and must not have"
             )
         for place, event in self.reference.applied.items():
             if place not in applied:
@@ -184,7 +204,7 @@ class Oracle:
             elif json.loads(parked[place]) != event.whole:
                 self.violated(f"I1: {event} is parked without its full payload")
         for key, number in parked.keys() - must.keys():
-            self.violated(f"I9: {key} version {int(number)} is parked, and must not be")
+            self.violated(f"I9: {key} version {spoken(number)} is parked, and must not be")
 
     def _check_states(self) -> None:
         must = {key: (number, data["size"]) for key, (number, data) in self.reference.states.items()}
@@ -204,6 +224,14 @@ class Oracle:
                     self.violated(f"markers: {event} is in the stream before lane {lane} has the marker of its epoch")
                     return
 
+    def _check_generation(self, event: Event) -> None:
+        if event.source in TABLES:
+            taken = self._generations.get((event.source, event.epoch))
+            if int(event.version[:8]) != taken:
+                self.violated(
+                    f"generation: {event} is not of generation {taken}, under which its owner took the source"
+                )
+
     def _check_identity(self, event: Event) -> None:
         if self._identities.setdefault(event.identity, event.txn) != event.txn:
             self.violated(f"identity: {event} came with two transaction IDs")
@@ -222,9 +250,9 @@ class Oracle:
         return lease
 
 
-def version(row: Version) -> str:
-    """Give the version that a change of this row must carry: generation 0, and the position."""
-    return f"{row.position:038d}"
+def version(row: Version, generation: int) -> str:
+    """Give the version that a change of this row must carry: the generation, and the position."""
+    return f"{generation:08d}{row.position:030d}"
 
 
 def lag(world: "World") -> str:

@@ -41,6 +41,8 @@ class Kind(StrEnum):
     """All consumers are killed, and every checkpoint is forgotten."""
     DOUBLED = "doubled"
     """A second process of the same role is started."""
+    RESYNCED = "resynced"
+    """An operator has the table of kind `state` read again, under a new generation."""
     CLOCK_JUMPED = "clock-jumped"
     FOREIGN = "foreign"
     """Another system's producer sends an entity's states out of order, poison among them."""
@@ -58,6 +60,7 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
         *("shards.read_all", "shards.save", "feed.shards", "feed.iterator", "feed.fetch"),
         *("store.open", "store.begin", "store.load", "store.previous", "store.write", "store.save", "store.commit"),
     ),
+    "operator": ("leases.read", "leases.take"),
 }
 """Every call of a port, by who makes it."""
 
@@ -74,6 +77,7 @@ _WRITES: Final[tuple[Step, ...]] = tuple(
 _PUT: Final[tuple[Step, ...]] = (("producer", "sink.put"),)
 _FETCH: Final[tuple[Step, ...]] = (("consumer", "feed.fetch"),)
 _ANYWHERE: Final[tuple[Step, ...]] = (*_PUT, *_FETCH, ("consumer", "shards.save"), ("consumer", "store.load"))
+_RESYNC: Final[tuple[Step, ...]] = tuple(("producer", call) for call in CALLS["producer"] if call != "source.start")
 _COMMIT: Final[tuple[Step, ...]] = (("office", "commit"),)
 
 STEPS: Final[Mapping[Kind, tuple[Step, ...]]] = {
@@ -81,7 +85,8 @@ STEPS: Final[Mapping[Kind, tuple[Step, ...]]] = {
     Kind.KILLED_AFTER: _ALL,
     Kind.STOPPED: _ALL,
     Kind.SUSPENDED: _ALL,
-    Kind.TERMINATED: _ALL,
+    # Who gives back has been asked to end already.
+    Kind.TERMINATED: tuple(step for step in _ALL if step[1] != "leases.give_back"),
     Kind.SLOW: _ALL,
     Kind.FAILED: _ALL,
     Kind.ANSWER_LOST: _WRITES,
@@ -94,6 +99,7 @@ STEPS: Final[Mapping[Kind, tuple[Step, ...]]] = {
     Kind.MERGED: _ANYWHERE,
     Kind.REPLAYED: _ANYWHERE,
     Kind.DOUBLED: (*_PUT, *_FETCH, ("consumer", "store.commit"), ("producer", "leases.advance")),
+    Kind.RESYNCED: (*_RESYNC, *_FETCH, ("consumer", "store.commit")),
     Kind.CLOCK_JUMPED: (("producer", "leases.take"), ("producer", "leases.read"), *_ANYWHERE),
     Kind.FOREIGN: _ANYWHERE,
     Kind.POISONED: _COMMIT,
@@ -208,10 +214,14 @@ def _faults(chance: random.Random) -> tuple[Fault, ...]:
     for _ in range(chance.choice([0, 1, 2, 4, 8, 12])):
         kind = chance.choice(kinds)
         role, call = chance.choice(STEPS[kind])
-        add(kind, role, call, chance.randint(1, _REACH.get(call, 6)))
+        add(kind, role, call, chance.randint(1, 2 if role == "operator" else _REACH.get(call, 6)))
         if call == "leases.give_back":
             # It is called at a soft end only.
             add(Kind.TERMINATED, role, "leases.beat", chance.randint(1, 6))
+        if role == "operator":
+            # There is one only where somebody asks for a resync, and it makes few calls.
+            asked = chance.choice(STEPS[Kind.RESYNCED])
+            add(Kind.RESYNCED, *asked, chance.randint(1, _REACH.get(asked[1], 6)))
     if chance.random() < 0.3:
         for place in _duel(chance):
             add(*place)
@@ -233,6 +243,8 @@ def _duel(chance: random.Random) -> Sequence[tuple[Kind, str, str, int]]:
             ((Kind.SUSPENDED, *advance, n), *slow_takes),
             ((Kind.LATE, *put, n), (Kind.KILLED_BEFORE, *put, n + 1)),
             ((Kind.SUSPENDED, *put, n), (Kind.LATE, *put, n + 1)),
+            ((Kind.RESYNCED, *advance, n), (Kind.LATE, *advance, n + 1), (Kind.SUSPENDED, *put, n + 1)),
+            ((Kind.RESYNCED, *put, n), (Kind.SUSPENDED, *put, n), *slow_takes),
             ((Kind.FOREIGN, *put, n), (Kind.FOREIGN, "consumer", "feed.fetch", n)),
             ((Kind.FAILED, "consumer", "store.load", n), (Kind.TERMINATED, "consumer", "store.begin", n)),
         )

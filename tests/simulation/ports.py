@@ -97,6 +97,12 @@ class SimSource(Ports):
 
         return self._call("source.read", read, f"{self._table} after {after}")
 
+    def count(self, after: str | None, bound: int) -> int:
+        return len([row for row in self._world.office.read(self._table, after, bound).rows if row.position <= bound])
+
+    def position(self, watermark: str) -> int:
+        return int(watermark)
+
     def close(self) -> None:
         """Nothing to close."""
 

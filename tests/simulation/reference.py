@@ -11,6 +11,12 @@ from typing import Any, NamedTuple
 from tests.simulation.office import ENTITY, MOVES, refuses
 
 
+def spoken(version: str) -> str:
+    """Give a version as a person reads it: the position, and the generation before it where it was raised."""
+    generation, position = int(version[:8] or 0), int(version[8:] or 0)
+    return f"{generation}:{position}" if generation else str(position)
+
+
 class Event(NamedTuple):
     """A change as it stands in the stream, read without the product's codec."""
 
@@ -32,10 +38,10 @@ class Event(NamedTuple):
     @property
     def short(self) -> str:
         """Give it in two words, for a trace."""
-        return f"marker {self.epoch}" if self.verb == "marker" else f"{self.key}@{int(self.version)}"
+        return f"marker {self.epoch}" if self.verb == "marker" else f"{self.key}@{spoken(self.version)}"
 
     def __str__(self) -> str:
-        return f"{self.source} {self.key} version {int(self.version or 0)} ({self.verb}, epoch {self.epoch})"
+        return f"{self.source} {self.key} version {spoken(self.version)} ({self.verb}, epoch {self.epoch})"
 
 
 def events_of(record: bytes) -> list[Event]:

@@ -33,7 +33,8 @@ CATCH_UP: Final = 60.0
 """Virtual seconds within which everything must be done once the faults are over (I8)."""
 _LOOK: Final = 0.5
 _YEARS: Final = 1e9
-_LIVES: Final = {"producer": actors.produce, "consumer": actors.consume}
+_LIVES: Final = {"producer": actors.produce, "consumer": actors.consume, "operator": actors.resync}
+_SUPERVISED: Final = ("producer", "consumer")
 
 
 class Verdict(NamedTuple):
@@ -122,7 +123,7 @@ class World:
         try:
             for modification in self.plan.modifications:
                 self.clock.at(modification.at, partial(self._commit, modification))
-            for role in _LIVES:
+            for role in _SUPERVISED:
                 self.start(role)
             busy = max((modification.at for modification in self.plan.modifications), default=0.0)
             while not self.oracle.violations:
@@ -211,7 +212,9 @@ class World:
 
     def _replace(self, process: Process) -> None:
         """Do as a supervisor does."""
-        if not any(other.alive for other in self.processes if other.role == process.role):
+        if process.role in _SUPERVISED and not any(
+            other.alive for other in self.processes if other.role == process.role
+        ):
             again = self.clock.monotonic() + 1.5 * self.chance.random()
             self.clock.at(again, partial(self._start_missing, process.role))
 
@@ -239,6 +242,8 @@ class World:
         match fault.kind:
             case Kind.DOUBLED:
                 self.clock.at(now, partial(self.start, process.role))
+            case Kind.RESYNCED:
+                self.clock.at(now, partial(self.start, "operator"))
             case Kind.REPLAYED:
                 self.clock.at(now, self._replay)
             case Kind.CLOCK_JUMPED:

@@ -264,6 +264,13 @@ def test_another_streams_lease_is_refused_and_the_command_is_named(
     assert standing.epoch == 7
 
 
+def test_a_lease_whose_stream_was_forgotten_is_taken_with_its_generation(world: World) -> None:
+    world.leases.take(held(), None)
+    world.checkpoints.stream.forget()
+    lease = world.acquire()
+    assert (lease.generation, lease.watermark, lease.stream) == (2, None, STREAM)
+
+
 def test_a_watermark_that_moves_between_read_and_take_is_not_moved_back(world: World) -> None:
     world.leases.take(held(), None)
     meddling = Meddling(world.leases, before=lambda: world.leases.advance(NAME, 7, "200"), after=nothing)
@@ -361,19 +368,3 @@ def test_what_no_repeat_mends_is_raised(world: World) -> None:
     world.checkpoints.fail_next(error=Fatal("access denied"))
     with pytest.raises(Fatal, match="access denied"):
         world.acquire()
-
-
-def test_a_resync_replaces_generation_and_watermark_in_the_same_write(world: World) -> None:
-    world.leases.take(held(), None)
-    world.leases.give_back(NAME, 7)
-    seen: list[Lease | None] = []
-
-    def change(lease: Lease | None) -> tuple[int, str | None]:
-        seen.append(lease)
-        assert lease is not None
-        return lease.generation + 1, None
-
-    world.checkpoints.fail_next("leases.take", after=True)
-    lease = world.acquire(change=change)
-    assert (lease.generation, lease.watermark) == (3, None)
-    assert [found and found.epoch for found in seen] == [7]

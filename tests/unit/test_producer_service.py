@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -280,6 +281,15 @@ def test_where_now_was_is_saved_before_anything_is_read() -> None:
 
 def assert_saved(desk: Desk) -> None:
     assert desk.saved
+
+
+def test_a_raised_generation_is_read_from_the_very_beginning_whatever_start_says() -> None:
+    desk = Desk([row(), row(), row()], start='[1,"secret"]')
+    desk.lease = replace(desk.lease, generation=1)
+    desk.run()
+    assert desk.numbers() == [0, 1, 2]
+    assert desk.source.starts == 0
+    assert desk.source.reads[0] is None
 
 
 def test_a_source_with_a_watermark_goes_on_there_and_asks_for_no_start() -> None:

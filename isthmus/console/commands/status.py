@@ -36,6 +36,7 @@ def status(config: Path, *, as_json: bool) -> int:
       worker      {holder, host, process, since, life} or null; life: alive, silent, dead
       sources     [{name, watermark, saved, bound, behind, epoch, generation, owner (as worker), trouble}]
                   watermark: position acknowledged by Kinesis; bound: highest in the source; behind: positions between
+                  generation: how often it was read again by `isthmus resync`
       shards      [{id, closed, done, checkpoint, saved, undecided, behind_ms, outcomes {name: count}, trouble}]
                   undecided: records after the checkpoint, counted up to 100; outcomes: since the beginning
       parked      [{reason, keys, changes}]
@@ -62,7 +63,7 @@ def _print(found: dict[str, Any]) -> None:
     out.print()
     out.print(
         table(
-            ("SOURCE", "WATERMARK", "BEHIND", "SAVED", "EPOCH", "OWNER"),
+            ("SOURCE", "WATERMARK", "BEHIND", "SAVED", "EPOCH", "GENERATION", "OWNER"),
             [
                 (
                     row["name"],
@@ -70,6 +71,7 @@ def _print(found: dict[str, Any]) -> None:
                     "?" if row["behind"] is None else f"{row['behind']:,}",
                     _or_dash(row["saved"]),
                     _or_dash(row["epoch"]),
+                    _or_dash(row["generation"]),
                     _owner(row["owner"], row["trouble"]),
                 )
                 for row in found["sources"]

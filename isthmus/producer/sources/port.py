@@ -57,8 +57,22 @@ class Source(Protocol):
         """
         ...
 
+    def count(self, after: str | None, bound: int) -> int:
+        """Give how many rows there are after a watermark (None: from the beginning), up to a cursor and with it.
+
+        One query, which may look at all of these rows: for people who wait, never for each page.
+        """
+        ...
+
+    def position(self, watermark: str) -> int:
+        """Give the cursor in a watermark, less than 0 where it is before every row. Asks nobody.
+
+        Raises `Refused` for a text that is no watermark of this source.
+        """
+        ...
+
     def ready_in(self) -> float:
-        """Give the seconds until the query budget allows a `start` or `read`, 0.0: now. Asks nobody, never raises."""
+        """Give the seconds until the query budget allows the next query, 0.0: now. Asks nobody, never raises."""
         ...
 
     def close(self) -> None:

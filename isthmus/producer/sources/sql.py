@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
 from types import NoneType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -83,6 +83,17 @@ class _RawText(bytes):
 _FORMS: dict[type, type] = {NoneType: NoneType, _RawText: _RawText}
 """The types of a watermark's values for which the statement differs."""
 
+_Form: TypeAlias = tuple[type, ...]
+"""What a statement depends on: the types of a watermark's values, as far as they matter."""
+
+
+def _form(position: Sequence[Any] | None) -> _Form | None:
+    return None if position is None else tuple(_FORMS.get(type(value), object) for value in position)
+
+
+def _values(position: Sequence[Any] | None) -> dict[str, Any]:
+    return {f"isthmus_{place}": value for place, value in enumerate(position or ())}
+
 
 def _bound_value(value: Any) -> Any:
     if isinstance(value, str) and not value.isascii():
@@ -118,7 +129,7 @@ class SqlSource:
         self._start = start
         self._budget = budget
         self._shape: _Shape | None = None
-        self._pages: dict[tuple[type, ...] | None, Select[Any]] = {}
+        self._pages: dict[_Form | None, Select[Any]] = {}
 
     def start(self) -> str | None:
         """Give the watermark to begin at. Raises as `read` does."""
@@ -137,11 +148,11 @@ class SqlSource:
         Raises `TargetDown` or `Transient` when the database is away, locked or slow; `Missing` where table or column
         is not there; `Refused` for a watermark of another kind; `Fatal` for a cursor that is no whole number.
         """
-        position = None if after is None else self._position(after)
+        position = None if after is None else self._bound_values(after)
         with self._reading() as (connection, shape):
-            statement, values = self._page(shape, position)
+            statement = self._page(shape, _form(position))
             self._spend()
-            found = connection.execute(statement, {**values, "isthmus_limit": limit}).fetchall()
+            found = connection.execute(statement, {**_values(position), "isthmus_limit": limit}).fetchall()
             if found:
                 bound = self._checked_bound(found[0][-2], found[0][-1])
             else:
@@ -153,6 +164,16 @@ class SqlSource:
                 elif position is None:
                     bound = None
         return Page(self._rows(shape, found), bound, more=len(found) >= limit)
+
+    def count(self, after: str | None, bound: int) -> int:
+        """Give how many rows lie after a watermark, up to a cursor and with it. Raises as `read` does."""
+        position = None if after is None else self._bound_values(after)
+        with self._reading() as (connection, shape):
+            cursor = shape.table.c[self._what.cursor]
+            upto = cursor <= bindparam("isthmus_bound")
+            statement = select(func.count()).select_from(shape.table).where(upto, *self._after(shape, _form(position)))
+            self._spend()
+            return connection.execute(statement, {**_values(position), "isthmus_bound": bound}).scalar_one()
 
     def ready_in(self) -> float:
         """Give the seconds until the budget allows the next read, 0.0: now. Asks nobody; never raises."""
@@ -206,17 +227,13 @@ class SqlSource:
         clause = table(what.name, *(column(name) for name in names), schema=what.schema)
         return _Shape(clause, names, frozenset(name for name in needed if found[name]["nullable"]))
 
-    def _page(self, shape: _Shape, position: list[Any] | None) -> tuple[Select[Any], dict[str, Any]]:
-        if position is not None:
-            position = [_bound_value(value) for value in position]
-        form = None if position is None else tuple(_FORMS.get(type(value), object) for value in position)
+    def _page(self, shape: _Shape, form: _Form | None) -> Select[Any]:
         statement = self._pages.get(form)
         if statement is None:
             statement = self._pages[form] = self._build(shape, form)
-        values = {f"isthmus_{place}": value for place, value in enumerate(position or ())}
-        return statement, values
+        return statement
 
-    def _build(self, shape: _Shape, form: tuple[type, ...] | None) -> Select[Any]:
+    def _build(self, shape: _Shape, form: _Form | None) -> Select[Any]:
         columns = shape.table.c
         cursor = columns[self._what.cursor]
         keys = [columns[name] for name in self._what.keys]
@@ -225,21 +242,27 @@ class SqlSource:
             if key.name in shape.nullable:
                 order.append(case((key.is_(None), 1), else_=0))
             order.append(key)
-        statement = (
+        return (
             select(*(columns[name] for name in shape.names), *self._bound_columns(shape))
+            .where(*self._after(shape, form))
             .order_by(*order)
             .limit(bindparam("isthmus_limit"))
         )
+
+    def _after(self, shape: _Shape, form: _Form | None) -> list[ColumnElement[bool]]:
+        """Give the conditions of rows after a watermark; none where there is no watermark."""
         if form is None:
-            return statement
+            return []
+        cursor = shape.table.c[self._what.cursor]
         first: ColumnElement[Any] = bindparam("isthmus_0")
         if len(form) == 1:
-            return statement.where(cursor > first)
+            return [cursor > first]
         # `cursor >= x AND (...)`, and not `cursor > x OR ...`: this way an index on the cursor gives both the start
         # and the order of the page, on every database.
-        return statement.where(cursor >= first, or_(cursor > first, self._behind(shape, keys, form)))
+        keys = [shape.table.c[name] for name in self._what.keys]
+        return [cursor >= first, or_(cursor > first, self._behind(shape, keys, form))]
 
-    def _behind(self, shape: _Shape, keys: Sequence[ColumnElement[Any]], form: tuple[type, ...]) -> ColumnElement[bool]:
+    def _behind(self, shape: _Shape, keys: Sequence[ColumnElement[Any]], form: _Form) -> ColumnElement[bool]:
         """Give the condition that the key lies behind that of the watermark. NULL comes last in the order."""
         ways: list[ColumnElement[bool]] = []
         same: list[ColumnElement[bool]] = []
@@ -311,6 +334,9 @@ class SqlSource:
             watermark = f"[{position},{sourcekey[1:]}"
             rows.append(SourceRow(dict(zip(names, row, strict=False)), position, watermark, sourcekey))
         return rows
+
+    def _bound_values(self, after: str) -> list[Any]:
+        return [_bound_value(value) for value in self._position(after)]
 
     def _position(self, after: str) -> list[Any]:
         values = key_values(after)
