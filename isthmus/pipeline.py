@@ -12,9 +12,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from isthmus.change import Change, Kind
+from isthmus.errors import Poison
 from isthmus.references import References
 
 Row = Mapping[str, Any]
+MAPPING = "mapping"
+"""The reason of a change whose state a `RowFunction` does not make a row of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,35 @@ Handler = Callable[[Transaction, Change, Row | None], object]
 
 
 @dataclass(frozen=True, slots=True)
+class RowFunction:
+    """How a state becomes a row of the business table, where it is not one column for each field of the contract.
+
+        RowFunction(columns=("name", "initial"), values=lambda state: {"name": state["name"], "initial": ...})
+
+    `values` gets a state's data, as JSON has it (a Decimal or a date of the contract is text there), and gives a value
+    for each of `columns`, and for no other. Key and version columns are not among them. It is called again for the same
+    state, and should give the same.
+    """
+
+    columns: Sequence[str]
+    values: Callable[[Any], Row]
+
+    def row(self, data: Any) -> tuple[Any, ...]:
+        """Give the values in the order of the columns. Raises `Poison` whatever goes wrong in the user's function."""
+        try:
+            made = dict(self.values(data))
+            values = tuple(made.pop(column) for column in self.columns)
+        except Poison:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            # Its message may hold values of the row.
+            raise Poison(MAPPING, f"{type(error).__name__} was raised") from error
+        if made:
+            raise Poison(MAPPING, f"{len(made)} values for columns that it does not name")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """How rows of one source become entities of one type.
 
@@ -69,6 +101,7 @@ class Pipeline:
     entities: models of the
     contract (their key is the row's own), `Upsert`, `Delete` or `Skip`; whatever it raises makes the row an
     *untranslated* change.
+    `row` makes a row of a state where field by field will not do.
     `version` names this translator's release and travels with every change.
     """
 
@@ -79,3 +112,4 @@ class Pipeline:
     kind: Kind = Kind.STATE
     handlers: Sequence[Handler] = field(default=())
     version: str = "1"
+    row: RowFunction | None = None

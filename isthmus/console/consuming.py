@@ -17,7 +17,7 @@ from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.threads import ThreadSpawn, ThreadTask
-from isthmus.consumer.stores.port import Decider, Entity, TransactionalStore
+from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.errors import OwnershipLost
 from isthmus.lifecycle import ThreadStop
 from isthmus.log import get_logger
@@ -37,6 +37,7 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     store = store_of(wiring.settings, entities)
     checkpoints = wiring.checkpoints()
     facts = wiring.stream(checkpoints)
+    wiring.check_memory(facts)
     attempts = wiring.attempts
     wiring.patiently(attempts.watch("front_office"), lambda: wiring.check_front_office(store, entities))
     name = worker_lease(wiring.settings.application)
@@ -49,6 +50,7 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
             # Another took over, or we could not say for too long that we live. Asking for it again tells which.
             log.warning("worker_lost", why=str(error))
             facts = wiring.stream(checkpoints)
+            wiring.check_memory(facts)
 
 
 def _decide(  # noqa: PLR0917 - wiring is where many parts meet
@@ -56,7 +58,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     checkpoints: DynamoCheckpoints,
     facts: StreamFacts,
     heart: Heart,
-    store: TransactionalStore,
+    store: Store,
     entities: list[Entity],
     attempts: AttemptsByPart,
 ) -> None:
@@ -65,7 +67,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     by_name = {entity.name: entity for entity in entities}
     house = Housekeeping(
         store,
-        reader_of(wiring.settings),
+        reader_of(wiring.settings, entities),
         wiring.settings.store,
         clock=wiring.clock,
         stop=stop,
@@ -85,7 +87,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     checkpoints: DynamoCheckpoints,
     facts: StreamFacts,
     heart: Heart,
-    store: TransactionalStore,
+    store: Store,
     entities: Mapping[str, Entity],
     deciders: list[Decider],
     stop: ThreadStop,
@@ -95,7 +97,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     payloads = wiring.payloads()
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
-        decider = decider_of(settings, store, entities, wiring.clock, wiring.metrics)
+        decider = decider_of(settings, store, entities, wiring.clock, wiring.metrics, payloads=payloads, stop=stop)
         deciders.append(decider)
         return ShardProcessor(
             shard,

@@ -130,7 +130,8 @@ class Standing:
 
     def _front_office(self) -> dict[str, Any]:
         try:
-            parked = [reason._asdict() for reason in reader_of(self._wiring.settings).parked_by_reason()]
+            # What is parked is told without versions, and so without the user's own code.
+            parked = [reason._asdict() for reason in reader_of(self._wiring.settings, []).parked_by_reason()]
         except IsthmusError as error:
             return {"parked": None, "front_office": {"trouble": str(error)}}
         return {"parked": parked, "front_office": {"trouble": ""}}

@@ -1,7 +1,7 @@
 """What every composition root needs: settings become clients, checkpoints, entities and a stream that is ours."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +18,27 @@ from isthmus.change import Kind
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.clock import Clock, SystemClock
 from isthmus.codec import json_bytes
+from isthmus.console.front_offices import (
+    dynamo_decider,
+    dynamo_reader,
+    dynamo_store,
+    postgres_reader,
+    postgres_store,
+)
 from isthmus.consumer.applier import Applier
-from isthmus.consumer.stores.port import Decider, Entity, TableMapping, TransactionalStore
+from isthmus.consumer.stores.port import Decider, Entity, QuickSession, Store, TableMapping, TransactionalStore
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteStore
+from isthmus.contracts import field_types
 from isthmus.errors import Missing, Poison, Refused, TargetDown
-from isthmus.lifecycle import ThreadStop
+from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.metrics import Metrics
 from isthmus.payloads import Payloads
 from isthmus.pipeline import Pipeline
 from isthmus.retry import Backoff
-from isthmus.settings import Settings, load_pipelines
+from isthmus.settings import Entity as EntitySection
+from isthmus.settings import Settings, StoreKind, load_pipelines
 from isthmus.stream import StreamFacts
 
 T = TypeVar("T")
@@ -111,16 +120,31 @@ class Wiring:
             )
         return facts
 
-    def check_front_office(self, store: SqliteStore, entities: list[Entity]) -> None:
+    def check_front_office(self, store: Store, entities: list[Entity]) -> None:
         """Compare the user's tables with the settings.
 
         Raises `Missing` or `Refused`, naming the statement that mends it, and `TargetDown` when it is away.
         """
-        folder = store_path(self.settings).parent
-        if not folder.is_dir():
-            # A disk that is not mounted. A file that is missing in its folder is another matter: nobody made it yet.
-            raise TargetDown(f"The front office's folder {folder} is not there.", cause="no-folder")
+        if self.settings.store.kind is StoreKind.SQLITE:
+            folder = store_path(self.settings).parent
+            if not folder.is_dir():
+                # A disk that is not mounted. A file that is missing in its folder is another matter: not made yet.
+                raise TargetDown(f"The front office's folder {folder} is not there.", cause="no-folder")
         store.check(entities)
+
+    def check_memory(self, facts: StreamFacts) -> None:
+        """See that what decides is remembered for as long as the stream, as it really is, may give it again.
+
+        Raises `Refused`: the stream may keep records for longer than the settings say.
+        """
+        needed = self.settings.store.memory_days_for(facts.retention_hours)
+        if self.settings.store.delete_memory_days < needed:
+            raise Refused(
+                f"The stream {self.settings.stream.name} keeps records for {facts.retention_hours} h: with the longest "
+                f"pause and parking, a change may come again after {needed} days, when store.delete_memory_days, "
+                f"{self.settings.store.delete_memory_days}, has forgotten it.",
+                hint=f"Set delete_memory_days = {needed} under [store].",
+            )
 
     def pipelines(self) -> dict[str, Pipeline]:
         """Find the user's own code."""
@@ -139,14 +163,34 @@ def entities_of(settings: Settings, pipelines: Mapping[str, Pipeline]) -> list[E
 
 def _entity(settings: Settings, pipeline: Pipeline) -> Entity:
     section = settings.entities[pipeline.entity]
-    columns = {name: section.columns.get(name, name) for name in pipeline.contract.model_fields}
     return Entity(
         name=pipeline.entity,
         kind=Kind(pipeline.kind),
-        mapping=TableMapping(section.table, section.key_column, section.version_column, columns),
+        mapping=_mapping(section, pipeline),
         validate=contract_check(pipeline.contract),
         handlers=tuple(pipeline.handlers),
         process=section.process or pipeline.entity,
+        # What a row function gives is its own affair.
+        types=field_types(pipeline.contract) if pipeline.row is None else {},
+    )
+
+
+def _mapping(section: EntitySection, pipeline: Pipeline) -> TableMapping | None:
+    if section.table is None:
+        return None
+    row = pipeline.row
+    if row is not None:
+        columns = {column: column for column in row.columns}
+    else:
+        columns = {name: section.columns.get(name, name) for name in pipeline.contract.model_fields}
+    return TableMapping(
+        table=section.table,
+        key_column=section.key_column,
+        version_column=section.version_column,
+        columns=columns,
+        key_columns=section.key_columns,
+        values=row.row if row is not None else None,
+        schema=section.schema_name,
     )
 
 
@@ -165,16 +209,40 @@ def contract_check(contract: type[BaseModel]) -> Callable[[object], None]:
     return check
 
 
-def store_of(settings: Settings, entities: list[Entity]) -> SqliteStore:
-    """Give the front-office store."""
-    return SqliteStore(store_path(settings), entities)
+def store_of(settings: Settings, entities: Sequence[Entity]) -> Store:
+    """Give the front-office store. Connects to nothing yet.
+
+    Raises `Missing` where the driver is not installed.
+    """
+    match settings.store.kind:
+        case StoreKind.SQLITE:
+            return SqliteStore(store_path(settings), entities)
+        case StoreKind.POSTGRESQL:
+            return postgres_store(settings, entities)
+        case StoreKind.DYNAMODB:
+            return dynamo_store(settings, entities)
 
 
 def decider_of(
-    settings: Settings, store: TransactionalStore, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics
+    settings: Settings,
+    store: Store,
+    entities: Mapping[str, Entity],
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    payloads: Payloads | None = None,
+    stop: Stop | None = None,
 ) -> Decider:
-    """Give what decides one shard's batches in the front office."""
-    return Applier(store.session(), entities, clock, metrics, history=settings.store.history)
+    """Give what decides one shard's batches in the front office.
+
+    Where each change is a transaction of its own, `payloads` takes what is too large for the store, and `stop` ends
+    the waits between two attempts.
+    """
+    if isinstance(store, TransactionalStore):
+        session = store.session()
+        quick = session if isinstance(session, QuickSession) else None
+        return Applier(session, entities, clock, metrics, history=settings.store.history, quick=quick)
+    return dynamo_decider(settings, entities, clock, metrics, payloads=payloads, stop=stop)
 
 
 def store_path(settings: Settings) -> Path:
@@ -182,6 +250,18 @@ def store_path(settings: Settings) -> Path:
     return Path(sqlite_file(settings.store.url.get_secret_value()))
 
 
-def reader_of(settings: Settings) -> StoreReader:
-    """Give the front office for looking only."""
-    return SqliteReader(store_path(settings))
+def reader_of(settings: Settings, entities: Sequence[Entity] | None = None) -> StoreReader:
+    """Give the front office for looking only. Raises as `store_of`.
+
+    In DynamoDB versions lie on the entities' own items: without `entities` they are asked of the user's own code there,
+    and with none of them nothing is told of versions.
+    """
+    match settings.store.kind:
+        case StoreKind.SQLITE:
+            return SqliteReader(store_path(settings))
+        case StoreKind.POSTGRESQL:
+            return postgres_reader(settings)
+        case StoreKind.DYNAMODB:
+            return dynamo_reader(
+                settings, entities_of(settings, load_pipelines(settings)) if entities is None else entities
+            )

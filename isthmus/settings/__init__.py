@@ -15,10 +15,10 @@ from isthmus.settings.models import (
     ReferenceTable,
     Settings,
     Source,
-    Store,
     Stream,
 )
 from isthmus.settings.objects import load_object, load_pipelines
+from isthmus.settings.stores import DynamoStore, PostgresStore, Store, StoreKind
 
 __all__ = [
     "Aws",
@@ -26,15 +26,18 @@ __all__ = [
     "ClaimCheck",
     "Consumer",
     "DeadLetters",
+    "DynamoStore",
     "Entity",
     "Log",
     "Metrics",
     "Ownership",
+    "PostgresStore",
     "Publisher",
     "ReferenceTable",
     "Settings",
     "Source",
     "Store",
+    "StoreKind",
     "Stream",
     "load",
     "load_object",

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from isthmus.errors import Mistake, WrongSettings
-from isthmus.settings.models import Settings
+from isthmus.settings.models import Settings, named_after_the_application
 from isthmus.settings.relations import RELATIONS, objections
 from isthmus.settings.sentences import as_written, key_path, mistakes_in
 from isthmus.settings.values import Place
@@ -66,7 +66,8 @@ def _right_sections(written: Mapping[str, Any], place: Place, wrong: set[object]
     """Give the sections that relations ask for and that are right in themselves, as they would be in `Settings`."""
     needed = {name for needs, _ in RELATIONS for name in needs}
     types = get_type_hints(Settings)
+    named = named_after_the_application(written)
     return {
-        name: TypeAdapter(types[name]).validate_python(written.get(name, {}), context=place)
+        name: TypeAdapter(types[name]).validate_python(named.get(name, {}), context=place)
         for name in sorted(needed - wrong, key=str)
     }

@@ -3,13 +3,16 @@
 Durations are seconds where the name says nothing else.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from isthmus.aws import AwsAccess
 from isthmus.change import LANES_PER_SHARD, MAX_LANES
+from isthmus.settings.section import Section
+from isthmus.settings.stores import Store
 from isthmus.settings.values import (
     AwsName,
     BucketName,
@@ -26,7 +29,6 @@ from isthmus.settings.values import (
     Runtime,
     Secret,
     Start,
-    StoreUrl,
     Text,
     between,
     is_name,
@@ -34,12 +36,6 @@ from isthmus.settings.values import (
 
 KIB = 1024
 MIB = 1024 * KIB
-
-
-class Section(BaseModel):
-    """A section: frozen, strict (no text for a number), and every key in it is known."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Aws(Section):
@@ -140,21 +136,21 @@ class Source(Section):
 class Entity(Section):
     """`[entities.NAME]`: where an entity type lies in the front-office store."""
 
-    table: Identifier
+    table: Identifier | None = None
+    """None: nowhere (kind `event` with handlers only)."""
+    schema_name: Identifier | None = Field(default=None, alias="schema")
     key_column: Identifier = "key"
+    key_columns: dict[Identifier, str] = Field(default_factory=dict)
+    """Template by column, see `isthmus.keytemplates`; in place of `key_column`."""
     version_column: Identifier | None = None
     columns: dict[str, Identifier] = Field(default_factory=dict)
     """Column by contract field, where they differ."""
     process: Name | None = None
 
-
-class Store(Section):
-    """`[store]`: the front-office store."""
-
-    url: StoreUrl
-    history: bool = True
-    delete_memory_days: Annotated[int, between(1, 36_500, "days")] = 30
-    history_days: Annotated[int, between(1, 36_500, "days")] = 30
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key columns."""
+        return tuple(self.key_columns) or (self.key_column,)
 
 
 class Consumer(Section):
@@ -197,6 +193,25 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def named_after_the_application(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the file as it was read, with the names that nobody chose."""
+    application = written.get("application")
+    # A wrong name is one mistake, not three: nobody sees what is made from its stand-in.
+    name = f"isthmus-{application if is_name(application) else 'unnamed'}"
+    named = {
+        section: {key: default} | table
+        for section, key, default in (
+            ("checkpoint", "table", name),
+            ("dead_letters", "queue", f"{name}-dead-letters"),
+        )
+        if isinstance(table := written.get(section, {}), dict)
+    }
+    store = written.get("store")
+    if isinstance(store, dict) and isinstance(dynamodb := store.get("dynamodb", {}), dict):
+        named["store"] = store | {"dynamodb": {"table": f"{name}-store"} | dynamodb}
+    return {**written, **named}
+
+
 class Settings(Section):
     """The whole file. Made by `isthmus.settings.load`."""
 
@@ -219,17 +234,7 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _name_after_the_application(cls, written: dict[str, Any]) -> dict[str, Any]:
-        application = written.get("application")
-        # A wrong name is one mistake, not three: nobody sees what is made from its stand-in.
-        name = f"isthmus-{application if is_name(application) else 'unnamed'}"
-        return written | {
-            section: {key: default} | table
-            for section, key, default in (
-                ("checkpoint", "table", name),
-                ("dead_letters", "queue", f"{name}-dead-letters"),
-            )
-            if isinstance(table := written.get(section, {}), dict)
-        }
+        return named_after_the_application(written)
 
     def model_post_init(self, context: Any, /) -> None:
         """Remember where the settings were read."""

@@ -12,8 +12,8 @@ from pydantic import BaseModel, PydanticUserError
 
 from isthmus.change import Kind
 from isthmus.errors import Mistake, WrongSettings
-from isthmus.pipeline import Pipeline
-from isthmus.settings.models import Settings
+from isthmus.pipeline import Pipeline, RowFunction
+from isthmus.settings.models import Entity, Settings
 from isthmus.settings.values import NAME_ALLOWED, is_name
 
 
@@ -49,7 +49,8 @@ def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
     """Give each source's pipeline, by the source's name.
 
     Raises `WrongSettings` with every mistake: what is not there or no `Pipeline`, a part of it that is not what it
-    must be, an entity type that has no section or two sources, a column for a field that the contract does not have.
+    must be, an entity type that has no section or two sources, a table that is missing, a column for a field that the
+    contract does not have.
     """
     found: dict[str, Any] = {}
     mistakes: list[Mistake] = []
@@ -67,12 +68,11 @@ def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
             Mistake(file, f"sources.{source}.pipeline", f'"{section.pipeline}"', objection) for objection in objections
         ]
     mistakes += [
-        Mistake(file, f"entities.{entity}.columns.{field}", f'"{column}"', f"the contract has no field {field}")
+        Mistake(file, f"entities.{entity}.{key}", value, objection)
         for entity, section in settings.entities.items()
         for pipeline in found.values()
-        if pipeline.entity == entity and _is_model(pipeline.contract)
-        for field, column in section.columns.items()
-        if field not in pipeline.contract.model_fields
+        if pipeline.entity == entity
+        for key, value, objection in _unfit_section(pipeline, section)
     ]
     if mistakes:
         raise WrongSettings(mistakes)
@@ -91,6 +91,42 @@ def _objections(pipeline: object, others: dict[str, Any], settings: Settings) ->
     for source, other in others.items():
         if other.entity == pipeline.entity:
             yield f"makes entities of type {pipeline.entity}, which come from the source {source} already"
+
+
+def _unfit_section(pipeline: Any, section: Entity) -> Iterator[tuple[str, str, str]]:
+    """Compare an entity type's section with its pipeline: give the key there, what stands there, what is allowed."""
+    row = pipeline.row if isinstance(pipeline.row, RowFunction) else None
+    if section.table is None and pipeline.kind is Kind.STATE:
+        yield "table", "", "is required: an entity of kind state is a row of it"
+    elif section.table is None and not pipeline.handlers:
+        yield "table", "", "is required where the pipeline has no handlers: else its events would have no effect"
+    elif section.table is None and row is not None:
+        yield "table", "", "is required: the pipeline has a row function"
+    for field, column in section.columns.items():
+        if row is not None:
+            yield f"columns.{field}", f'"{column}"', "says nothing: the pipeline's row function names the columns"
+        elif _is_model(pipeline.contract) and field not in pipeline.contract.model_fields:
+            yield f"columns.{field}", f'"{column}"', f"the contract has no field {field}"
+    if row is not None and not _wrong_row(row):
+        keys = "key_columns" if section.key_columns else "key_column"
+        ours: dict[str | None, str] = {**dict.fromkeys(section.keys, keys), section.version_column: "version_column"}
+        for column in row.columns:
+            if column in ours:
+                yield ours[column], f'"{column}"', "must differ from the columns of the pipeline's row function"
+
+
+def _wrong_row(row: Any) -> str:
+    """Say what is wrong with a row function, or give the empty string."""
+    if not isinstance(row, RowFunction):
+        return f"its row must be an isthmus.pipeline.RowFunction, and is {_named(row)}"
+    columns = row.columns
+    if not isinstance(columns, tuple | list) or not columns or not all(isinstance(each, str) for each in columns):
+        return "the columns of its row must be a tuple or a list of names, with a comma after a single one"
+    if len(set(columns)) < len(columns):
+        return "the columns of its row must not name one twice"
+    if not _is_function(row.values):
+        return f"the values of its row must be a function, not an async one, and are {_named(row.values)}"
+    return ""
 
 
 def _wrong_parts(pipeline: Any) -> Iterator[str]:
@@ -115,6 +151,8 @@ def _wrong_parts(pipeline: Any) -> Iterator[str]:
                 yield f"its handler {number} must be a function, not an async one, and is {_named(handler)}"
     if not isinstance(pipeline.version, str):
         yield f"its version must be text in quotes, and is {_named(pipeline.version)}"
+    if pipeline.row is not None and (objection := _wrong_row(pipeline.row)):
+        yield objection
 
 
 def _wrong_contract(contract: Any) -> Iterator[str]:

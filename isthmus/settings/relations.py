@@ -5,21 +5,17 @@ Nothing else is looked at, but for which databases are one file.
 A relation is asked only when the sections it needs are right in themselves.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from isthmus.addresses import is_loopback
-from isthmus.settings.databases import is_one_file
-from isthmus.settings.models import Aws, ClaimCheck, Entity, Metrics, Publisher, Source, Store, Stream
-
-Objection = tuple[tuple[str, ...], str]
-"""The key path, and what is allowed there."""
+from isthmus.settings import store_relations
+from isthmus.settings.models import Aws, ClaimCheck, Metrics, Publisher, Source, Stream
+from isthmus.settings.store_relations import Objection
 
 ENVELOPE_BYTES = 16 * 1024
 """Room for a change's attributes beside its payload: a key of 1,024 characters, four bytes each, stands there twice."""
-OUR_TABLES = "isthmus_"
 
 
 def _credentials(aws: Aws) -> Iterator[Objection]:
@@ -51,14 +47,6 @@ def _threshold(claim_check: ClaimCheck, publisher: Publisher) -> Iterator[Object
         )
 
 
-def _memory(stream: Stream, store: Store) -> Iterator[Objection]:
-    if store.delete_memory_days * 24 < stream.retention_hours:
-        yield (
-            ("store", "delete_memory_days"),
-            f"must be at least stream.retention_hours, {stream.retention_hours:,}: what is read again must meet it",
-        )
-
-
 def _ports(metrics: Metrics) -> Iterator[Objection]:
     if metrics.producer_port == metrics.consumer_port != 0:
         yield ("metrics", "consumer_port"), "must differ from producer_port (0: any free port)"
@@ -69,47 +57,6 @@ def _some_source(sources: Mapping[str, Source]) -> Iterator[Objection]:
         yield ("sources",), "must name at least one source: [sources.NAME]"
 
 
-def _front_office(sources: Mapping[str, Source], store: Store) -> Iterator[Objection]:
-    back_offices = {
-        f"sources.{name}{key}": url
-        for name, source in sources.items()
-        for key, url in [
-            (".url", source.url),
-            *((f".references.{reference}.url", table.url) for reference, table in source.references.items()),
-        ]
-        if url is not None
-    }
-    front_office = store.url.get_secret_value()
-    if same := [path for path, url in back_offices.items() if is_one_file(front_office, url.get_secret_value())]:
-        yield (
-            ("store", "url"),
-            f"must be another file than that of {' and '.join(same)}: nothing is written into a back office",
-        )
-
-
-def _entity_tables(entities: Mapping[str, Entity]) -> Iterator[Objection]:
-    if not entities:
-        yield ("entities",), "must name at least one entity type: [entities.NAME]"
-    owners: dict[str, str] = {}
-    for name, entity in entities.items():
-        table = entity.table.lower()
-        if table.startswith(OUR_TABLES):
-            yield ("entities", name, "table"), f"must not begin with {OUR_TABLES}: those tables are Isthmus's own"
-        if other := owners.get(table):
-            yield ("entities", name, "table"), f"must differ from the table of entities.{other}"
-        owners.setdefault(table, name)
-
-
-def _entity_columns(entities: Mapping[str, Entity]) -> Iterator[Objection]:
-    for name, entity in entities.items():
-        if entity.version_column == entity.key_column:
-            yield ("entities", name, "version_column"), "must differ from key_column"
-        used = Counter([entity.key_column, entity.version_column, *entity.columns.values()])
-        for field, column in entity.columns.items():
-            if used[column] > 1:
-                yield ("entities", name, "columns", field), "must be a column of its own: another value goes there"
-
-
 Relation = Callable[..., Iterator[Objection]]
 
 RELATIONS: tuple[tuple[tuple[str, ...], Relation], ...] = (
@@ -117,12 +64,16 @@ RELATIONS: tuple[tuple[tuple[str, ...], Relation], ...] = (
     (("stream",), _lanes),
     (("publisher",), _bundles),
     (("claim_check", "publisher"), _threshold),
-    (("stream", "store"), _memory),
+    (("stream", "store"), store_relations.memory),
     (("metrics",), _ports),
     (("sources",), _some_source),
-    (("sources", "store"), _front_office),
-    (("entities",), _entity_tables),
-    (("entities",), _entity_columns),
+    (("sources", "store"), store_relations.front_office),
+    (("claim_check", "store"), store_relations.claims),
+    (("checkpoint", "store"), store_relations.own_table),
+    (("entities",), store_relations.some_entity),
+    (("entities", "store"), store_relations.tables),
+    (("entities",), store_relations.columns),
+    (("entities",), store_relations.keys),
 )
 
 
@@ -134,6 +85,8 @@ def objections(sections: Mapping[str, Any], written: Mapping[str, Any]) -> list[
         if all(need in sections for need in needs)
         for objection in relation(*(sections[need] for need in needs))
     ]
+    if "store" in sections:
+        found.extend(store_relations.sections(sections["store"], written["store"]))
     if "aws" in sections:
         found.extend(_plain_secret(sections["aws"], written.get("aws", {})))
     return found

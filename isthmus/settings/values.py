@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from isthmus.addresses import endpoint_objection
 from isthmus.settings.databases import address_objection, is_folder
+from isthmus.settings.postgres import is_postgres, normalised, postgres_objection
 
 OUR_SENTENCE = "isthmus"
 """The type of an error whose message is already the sentence to show."""
@@ -29,7 +30,10 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _DATABASE_URL = re.compile(r"(?P<dialect>[a-z][a-z0-9_]*)(\+[a-z0-9_]+)?://.*", re.DOTALL)
 _SQLITE_URL = re.compile(r"(?P<head>sqlite(\+[a-z0-9_]+)?:///)(?P<path>[^?]*)(?P<query>\?.*)?", re.DOTALL)
+_ATTRIBUTE_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
 _LONGEST_IDENTIFIER = 128
+_LONGEST_SCHEMA = 63
+"""PostgreSQL, "Identifiers and Key Words": it would cut what is longer, without a word."""
 _HIGHEST_CURSOR = 10**30 - 1
 
 
@@ -180,10 +184,39 @@ def _database_url(secret: SecretStr, info: ValidationInfo[Place]) -> SecretStr:
     return SecretStr(found)
 
 
-def _store_url(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().startswith("sqlite:///"):
-        wrong('must be "sqlite:///PATH": no other store is built yet')
-    return secret
+def _store_url(secret: SecretStr, info: ValidationInfo[Place]) -> SecretStr:
+    """Check the form of a front office's address, and give it as its store takes it."""
+    url = secret.get_secret_value()
+    if url == "dynamodb:":
+        return secret
+    if url.startswith("dynamodb"):
+        wrong('must be "dynamodb:" alone: endpoint, region and credentials are those of [aws]')
+    if is_postgres(url):
+        if objection := postgres_objection(url):
+            wrong(objection)
+        return SecretStr(normalised(url))
+    if not url.startswith("sqlite:///"):
+        wrong('must be "sqlite:///PATH", "postgresql://user:password@host:5432/database" or "dynamodb:"')
+    return _database_url(secret, info)
+
+
+def _schema(text: str) -> str:
+    if len(_identifier(text).encode()) > _LONGEST_SCHEMA or text.startswith("pg_"):
+        wrong(f"must be a name of at most {_LONGEST_SCHEMA} bytes that does not begin with pg_")
+    return text
+
+
+def _tls(value: Any) -> Any:
+    if value != "verify":
+        wrong('must be "verify": certificate and name of a server on another machine are checked')
+    return value
+
+
+def _root_certificate(text: str, info: ValidationInfo[Place]) -> str:
+    """Let a relative file start from the settings' folder."""
+    if not text or "\0" in text:
+        wrong('must be "system", or the file of a certificate authority')
+    return text if text == "system" else str(info.context.folder / text)
 
 
 Text = Annotated[str, BeforeValidator(_resolved)]
@@ -195,7 +228,12 @@ Host = Annotated[str, AfterValidator(_host)]
 Endpoint = Annotated[Text, AfterValidator(_endpoint)]
 DatabaseUrl = Annotated[Secret, AfterValidator(_database_url)]
 """An address that may hold a password, hence a secret; relative SQLite files are made absolute."""
-StoreUrl = Annotated[DatabaseUrl, AfterValidator(_store_url)]
+StoreUrl = Annotated[Secret, AfterValidator(_store_url)]
+"""The same for a front office; PostgreSQL's as libpq takes it."""
+SchemaName = Annotated[str, AfterValidator(_schema)]
+Tls = Annotated[str, PlainValidator(_tls)]
+RootCertificate = Annotated[Text, AfterValidator(_root_certificate)]
+AttributePrefix = Annotated[str, _matching(_ATTRIBUTE_PREFIX, "1 to 32 letters, digits, _ . or -, a letter or _ first")]
 Name = Annotated[str, _matching(_NAME, NAME_ALLOWED)]
 AwsName = Annotated[str, _matching(_AWS_NAME, "1 to 128 letters, digits, _ . or -")]
 QueueName = Annotated[str, _matching(_QUEUE_NAME, "1 to 80 letters, digits, _ or -")]

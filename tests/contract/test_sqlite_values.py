@@ -147,7 +147,7 @@ def test_no_value_is_changed_in_silence(declared: str, value: Any) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"CREATE TABLE thing (key TEXT PRIMARY KEY, v {declared})")
         mapping = TableMapping("thing", columns={"v": "v"})
-        statements = EntityStatements(mapping, affinities(connection, "thing"))
+        statements = EntityStatements("thing", mapping, affinities(connection, "thing"))
         try:
             row = statements.values(upsert(1)._replace(data={"v": value}))
         except Poison:

@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sqlite3
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from cloudevents.core.formats.json import JSONFormat
@@ -207,10 +209,25 @@ def test_a_taken_metrics_port_is_no_reason_not_to_run(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "check", "consume", "demo", "peek", "produce", "run", "setup", "status", "trace"]
+    "command",
+    [
+        "",
+        "check",
+        "consume",
+        "demo",
+        "peek",
+        "produce",
+        "resync",
+        "run",
+        "setup",
+        "status",
+        "store",
+        "store init",
+        "trace",
+    ],
 )
 def test_help_teaches_with_lines_kept_as_they_are(command: str, shop_less: Callable[..., str]) -> None:
-    text = shop_less(*filter(None, [command, "--help"]))
+    text = shop_less(*command.split(), "--help")
     assert "\n  isthmus " in text or "\n    isthmus " in text
     assert "\\b" not in text
 
@@ -231,3 +248,41 @@ def test_status_documents_the_names_of_its_json(shop: Shop) -> None:
     text = status_command.status.help or ""
     names = {*found, *found["stream"], *found["sources"][0], *found["shards"][0], *found["front_office"]}
     assert {name for name in names if name not in text} == set()
+
+
+def test_the_front_office_s_own_tables_are_made_apart_from_everything_else(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(port=1)
+    shop.front.unlink()
+    dry = shop.command("store", "init", "--dry-run")
+    assert (dry.code, shop.front.exists()) == (0, False)
+    assert shop.ask("store", "init", "--dry-run") | {"statements": []} == {
+        "store": "sqlite",
+        "dry_run": True,
+        "before": None,
+        "after": None,
+        "statements": [],
+    }
+
+    said = shop.command("store", "init")
+    assert (said.code, said.out.splitlines()[0]) == (0, "made   our own tables in the front office, schema version 1")
+    found = shop.ask("store", "init")
+    assert (found["before"], found["after"]) == (1, 1)
+    assert [f"{' '.join(statement.split())};" for statement in found["statements"]] == dry.out.splitlines()
+    assert shop.command("store", "init").out.startswith("there  our own tables")
+
+    made = shop.front.read_bytes()
+    shop.front.unlink()
+    with closing(sqlite3.connect(shop.front)) as connection:
+        connection.executescript(dry.out)
+    assert len(shop.front.read_bytes()) == len(made)
+
+
+def test_the_front_office_s_own_tables_are_not_made_where_a_newer_release_made_them(
+    make_shop: Callable[..., Shop],
+) -> None:
+    shop = make_shop(port=1)
+    assert shop.command("store", "init").code == 0
+    with closing(sqlite3.connect(shop.front)) as connection, connection:
+        connection.execute("UPDATE isthmus_meta SET value = '2'")
+    said = shop.command("store", "init")
+    assert (said.code, "was made by a newer release" in said.err) == (1, True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from isthmus.checkpoint.ports import Holder, Lease, ShardCheckpoint
 from isthmus.console import consuming, producing
 from isthmus.console.wiring import Wiring, entities_of, store_of
-from isthmus.errors import OwnershipLost
+from isthmus.errors import OwnershipLost, Refused
 from isthmus.lifecycle import ThreadStop
 from isthmus.producer.service import Watches
 from isthmus.producer.sink import OwnedSink
@@ -156,3 +157,33 @@ def test_a_consumer_follows_its_heart_and_goes_on_from_the_checkpoints_counts(
     assert runtime["lost"]() is False
     heart.lost = True
     assert runtime["lost"]() is True
+
+
+def test_a_decider_gets_the_bucket_and_the_stop_of_its_consumer(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, payloads, stop = Made(), Mock(), Mock()
+    monkeypatch.setattr(consuming, "LocalRuntime", made.of("LocalRuntime"))
+    monkeypatch.setattr(consuming, "decider_of", made.of("decider_of"))
+    monkeypatch.setattr(Wiring, "payloads", lambda _: payloads)
+    arguments: Any = (wiring, Mock(), FACTS, Mock(), Mock(), {}, [], stop, wiring.attempts)
+    consuming._runtime(*arguments)
+    made.made["LocalRuntime"][1]["make_processor"]("shard-0", None)
+    assert made.made["decider_of"][1] == {"payloads": payloads, "stop": stop}
+
+
+def test_a_consumer_does_not_start_or_go_on_where_the_stream_keeps_more_than_it_remembers(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losing(*_: object, **__: object) -> None:
+        raise OwnershipLost("taken")
+
+    long = replace(FACTS, retention_hours=8760)
+    monkeypatch.setattr(consuming, "owning", losing)
+    monkeypatch.setattr(Wiring, "check_front_office", lambda *_: None)
+    for facts, asked in (([long], 1), ([FACTS, long], 2)):
+        answers = Mock(side_effect=facts)
+        monkeypatch.setattr(Wiring, "stream", answers)
+        with pytest.raises(Refused, match="delete_memory_days"):
+            consuming.consume(wiring, wiring.pipelines())
+        assert answers.call_count == asked

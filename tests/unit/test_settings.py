@@ -191,7 +191,7 @@ def test_all_mistakes_are_told_at_once_with_key_path_value_and_what_is_allowed(f
         ("sources.flights", 'url = "sqlite:///:memory:"', "sources.flights.url", '"sqlite://…"', "must name a file"),
         ("sources.flights", 'url = "hush"', "sources.flights.url", "***", "must be a database address"),
         ("sources.flights", 'url = ["hush"]', "sources.flights.url", "[***]", "must be text in quotes"),
-        ("store", 'url = "postgresql://u:hush@host/db"', "store.url", '"postgresql://…"', "no other store"),
+        ("store", 'url = "mysql://u:hush@host/db"', "store.url", '"mysql://…"', '"sqlite:///PATH", "postgresql://user'),
         ("store", 'url = {env = "A", file = "B"}', "store.url", "{…}", '{env = "NAME"} or {file = "PATH"}'),
         ("store", 'url = {file = "not-there"}', "store.url", '{file = "not-there"}', "No such file"),
         ("store", 'url = {env = "EMPTY"}', "store.url", '{env = "EMPTY"}', "EMPTY is empty"),
@@ -282,13 +282,6 @@ def test_fewer_lanes_than_shards_are_refused(files: Files) -> None:
     assert (mistake.path, mistake.value) == ("stream.lanes", "3")
     assert mistake.allowed.startswith("must be at least the number of shards, 4")
     assert files.load(in_section("stream", "shards = 4\nlanes = 4")).stream.lanes == 4
-
-
-def test_deletes_are_remembered_at_least_as_long_as_the_stream_keeps_records(files: Files) -> None:
-    text = in_section("stream", "retention_hours = 48")
-    short = text.replace("[store]\n", "[store]\ndelete_memory_days = 1\n")
-    assert files.only_mistake(short).path == "store.delete_memory_days"
-    assert files.load(text.replace("[store]\n", "[store]\ndelete_memory_days = 2\n")).store.delete_memory_days == 2
 
 
 def test_a_plain_secret_is_allowed_for_an_emulator_on_this_machine(files: Files) -> None:

@@ -21,7 +21,11 @@ NOT_DEFAULTS = {
     "aws.secret_access_key",
     "claim_check.bucket",
     "entities.flight.columns.tail_number",
+    "entities.flight.key_columns.day",
+    "entities.flight.key_columns.flight",
+    "entities.flight.key_columns.origin",
     "entities.flight.process",
+    "entities.flight.schema",
     "sources.flights.columns",
     "sources.flights.references.airports.schema",
     "sources.flights.references.airports.url",
@@ -31,10 +35,27 @@ NOT_DEFAULTS = {
 ENVIRONMENT = {"ISTHMUS_ACCESS_KEY_ID": "test", "ISTHMUS_SECRET_ACCESS_KEY": "test"}
 
 
-def everything(folder: Path) -> Path:
-    """Write the example with every default written out."""
+STORES = {
+    "sqlite": ('"sqlite:///front-office.db"', ("schema", "key_columns"), ("postgres", "dynamodb")),
+    "postgresql": ('"postgresql://localhost/flights"', ("key_column",), ("dynamodb",)),
+    "dynamodb": ('"dynamodb:"', ("schema", "key_columns"), ("postgres",)),
+}
+"""By store: its address, what of an entity's keys is another way, and the sections of other stores."""
+
+
+def everything(folder: Path, store: str | None = None) -> Path:
+    """Write the example with every default written out; with a store, as it is right for that one."""
     path = folder / "isthmus.toml"
-    path.write_text(COMMENTED_KEY.sub("", EXAMPLE.read_text(encoding="utf-8")), encoding="utf-8")
+    text = COMMENTED_KEY.sub("", EXAMPLE.read_text(encoding="utf-8"))
+    if store is not None:
+        url, keys, sections = STORES[store]
+        text = text.replace('url = "sqlite:///front-office.db"', f"url = {url}")
+        entity = text[text.index("[entities.flight]") : text.index("[entities.flight.columns]")]
+        kept = "\n".join(line for line in entity.splitlines() if line.partition(" = ")[0] not in keys)
+        text = text.replace(entity, f"{kept}\n")
+        for section in sections:
+            text = re.sub(rf"^\[store\.{section}\]\n.*?(?=^\[)", "", text, flags=re.MULTILINE | re.DOTALL)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -68,8 +89,10 @@ def test_the_example_loads_as_it_stands() -> None:
     assert load(EXAMPLE, {}).application == "flights"
 
 
-def test_the_example_loads_with_every_commented_key_written_out(tmp_path: Path) -> None:
-    assert load(everything(tmp_path), ENVIRONMENT).stream.lanes == 16
+@pytest.mark.parametrize("store", STORES)
+def test_the_example_loads_for_each_store_with_every_commented_key_written_out(tmp_path: Path, store: str) -> None:
+    settings = load(everything(tmp_path, store), ENVIRONMENT)
+    assert (settings.stream.lanes, settings.store.kind.value) == (16, store)
 
 
 def test_every_default_that_is_told_is_true(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ PARTS = """
     import functools
     from pydantic import BaseModel, ConfigDict
     from isthmus.change import Kind
-    from isthmus.pipeline import Pipeline
+    from isthmus.pipeline import Pipeline, RowFunction
 
     class Flight(BaseModel):
         model_config = ConfigDict(strict=True)
@@ -82,7 +82,7 @@ class Project:
     def write(self, module: str, code: str) -> None:
         (self.folder / f"{module}.py").write_text(textwrap.dedent(code), encoding="utf-8")
 
-    def settings(self, *names: str, columns: str = "") -> Path:
+    def settings(self, *names: str, columns: str = "", flight: str = "table = 'flight'") -> Path:
         sources = "".join(
             f"[sources.s{number}]\npipeline = '{name}'\nurl = 'sqlite:///x'\ntable = 'T'\nkey = 'K'\n"
             "cursor = 'C'\norder = 'commit'\n"
@@ -91,15 +91,20 @@ class Project:
         path = self.folder / "isthmus.toml"
         path.write_text(
             "application = 'x'\nstream = {name = 'x'}\nstore = {url = 'sqlite:///y'}\n"
-            f"[entities.flight]\ntable = 'flight'\ncolumns = {{{columns}}}\n{sources}",
+            f"[entities.flight]\n{flight}\n{f'columns = {{{columns}}}' if columns else ''}\n{sources}",
             encoding="utf-8",
         )
         return path
 
-    def mistakes(self, *names: str, columns: str = "") -> list[Mistake]:
+    def mistakes(self, *names: str, columns: str = "", flight: str = "table = 'flight'") -> list[Mistake]:
         with pytest.raises(WrongSettings) as caught:
-            load_pipelines(load(self.settings(*names, columns=columns), {}))
+            load_pipelines(load(self.settings(*names, columns=columns, flight=flight), {}))
         return caught.value.mistakes
+
+    def pipeline(self, part: str) -> str:
+        """Write a pipeline that is right but for this, and give its name."""
+        self.write(self.module, PARTS + f"    pipeline = Pipeline(**(RIGHT | dict({part})))\n")
+        return f"{self.module}:pipeline"
 
 
 @pytest.fixture
@@ -166,23 +171,35 @@ def test_what_cannot_be_used_is_a_mistake(project: Project, name: str, sentence:
         ("handlers=(now, later)", "its handler 2 must be a function, not an async one, and is the function later"),
         ("handlers=[None]", "its handler 1 must be a function, not an async one, and is a NoneType"),
         ("version=2", "its version must be text in quotes, and is a int"),
+        ("row=now", "its row must be an isthmus.pipeline.RowFunction, and is the function now"),
+        ("row=RowFunction('size', now)", "with a comma after a single one"),
+        ("row=RowFunction((), now)", "the columns of its row must be a tuple or a list of names"),
+        ("row=RowFunction((1,), now)", "the columns of its row must be a tuple or a list of names"),
+        ("row=RowFunction(('a', 'b', 'a'), now)", "the columns of its row must not name one twice"),
+        ("row=RowFunction(('a',), later)", "the values of its row must be a function, not an async one, and are the"),
     ],
 )
 def test_a_part_of_a_pipeline_that_is_not_what_it_must_be_is_a_mistake(
     project: Project, part: str, sentence: str
 ) -> None:
-    project.write(project.module, PARTS + f"    pipeline = Pipeline(**(RIGHT | dict({part})))\n")
-    (mistake,) = project.mistakes(f"{project.module}:pipeline", columns="key = 'K'")
+    columns = "" if part.startswith("row=RowFunction") else "key = 'K'"
+    (mistake,) = project.mistakes(project.pipeline(part), columns=columns)
     assert (mistake.path, mistake.value) == ("sources.s0.pipeline", f'"{project.module}:pipeline"')
     assert sentence in mistake.allowed
 
 
 @pytest.mark.parametrize(
-    "part", ["kind=Kind.EVENT", "handlers=[now, Called()]", "contract=Late", "key=functools.partial(now, 1)"]
+    "part",
+    [
+        "kind=Kind.EVENT",
+        "handlers=[now, Called()]",
+        "contract=Late",
+        "key=functools.partial(now, 1)",
+        "row=RowFunction(['size'], Called())",
+    ],
 )
 def test_a_part_of_a_pipeline_may_be_anything_that_will_do(project: Project, part: str) -> None:
-    project.write(project.module, PARTS + f"    pipeline = Pipeline(**(RIGHT | dict({part})))\n")
-    assert load_pipelines(load(project.settings(f"{project.module}:pipeline"), {})).keys() == {"s0"}
+    assert load_pipelines(load(project.settings(project.pipeline(part)), {})).keys() == {"s0"}
 
 
 def test_all_wrong_parts_of_all_pipelines_are_told_at_once(project: Project) -> None:
@@ -219,3 +236,53 @@ def test_an_entity_type_comes_from_one_source(project: Project) -> None:
     (mistake,) = project.mistakes(f"{project.module}:flights", f"{project.module}:flights")
     assert mistake.path == "sources.s1.pipeline"
     assert "come from the source s0 already" in mistake.allowed
+
+
+@pytest.mark.parametrize(
+    "part, flight, path, value, allowed",
+    [
+        ("", "", "table", "", "is required: an entity of kind state is a row of it"),
+        ("handlers=(now,)", "", "table", "", "is required: an entity of kind state is a row of it"),
+        ("kind=Kind.EVENT", "", "table", "", "is required where the pipeline has no handlers"),
+        (
+            "kind=Kind.EVENT, handlers=(now,), row=RowFunction(('a',), now)",
+            "",
+            "table",
+            "",
+            "is required: the pipeline has a row function",
+        ),
+        (
+            "row=RowFunction(('a',), now)",
+            "table = 't'\ncolumns = {key = 'K'}",
+            "columns.key",
+            '"K"',
+            "says nothing: the pipeline's row function names the columns",
+        ),
+        ("row=RowFunction(('key', 'a'), now)", "table = 't'", "key_column", '"key"', "must differ from the columns of"),
+        (
+            "row=RowFunction(('a', 'b'), now)",
+            "table = 't'\nkey_columns = {b = '{key}'}",
+            "key_columns",
+            '"b"',
+            "must differ from the columns of",
+        ),
+        (
+            "row=RowFunction(('a',), now)",
+            "table = 't'\nversion_column = 'a'",
+            "version_column",
+            '"a"',
+            "must differ from the columns of",
+        ),
+    ],
+)
+def test_an_entity_s_section_fits_its_pipeline(  # noqa: PLR0917 - a row of a table
+    project: Project, part: str, flight: str, path: str, value: str, allowed: str
+) -> None:
+    (mistake,) = project.mistakes(project.pipeline(part), flight=flight)
+    assert (mistake.path, mistake.value) == (f"entities.flight.{path}", value)
+    assert allowed in mistake.allowed
+
+
+def test_events_with_handlers_need_no_table(project: Project) -> None:
+    name = project.pipeline("kind=Kind.EVENT, handlers=(now,)")
+    assert load_pipelines(load(project.settings(name, flight=""), {})).keys() == {"s0"}

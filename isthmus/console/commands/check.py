@@ -65,6 +65,7 @@ def _steps(wiring: Wiring, pipelines: dict[str, Pipeline]) -> list[tuple[str, St
 
 def _stream(wiring: Wiring) -> str:
     facts = wiring.stream(wiring.checkpoints())
+    wiring.check_memory(facts)
     return (
         f"{facts.status.lower()}, {facts.open_shards} shards, {wiring.settings.stream.lanes} lanes, "
         f"{facts.retention_hours} h of retention, records up to {facts.max_record_bytes:,} bytes, "

@@ -9,10 +9,10 @@ from isthmus import aws
 from isthmus.checkpoint.ports import StreamRecord
 from isthmus.checkpoint.table import create_table
 from isthmus.console.commands.options import config_option
+from isthmus.console.commands.store import lines_of, make_tables
 from isthmus.console.exits import Exit
 from isthmus.console.wiring import Wiring, entities_of, store_of
-from isthmus.consumer.stores.port import Store
-from isthmus.errors import Missing, Refused
+from isthmus.errors import Refused
 from isthmus.settings import Settings, load
 
 
@@ -44,30 +44,19 @@ def setup(config: Path, *, dry_run: bool, new_stream: bool) -> int:
         for name, _ in steps:
             click.echo(f"would make, where it is missing: {name}")
         click.echo("\nour own tables in the front office:")
-        for statement in store_of(settings, entities).prepare(dry_run=True):
-            click.echo(f"  {' '.join(statement.split())};")
+        for line in lines_of(settings, make_tables(store_of(settings, entities), dry_run=True).statements):
+            click.echo(f"  {line}")
         return Exit.DONE
     for name, make in steps:
         click.echo(f"{_done(make())}  {name}")
     made, words = record_stream(wiring, new_stream=new_stream)
     click.echo(f"{_done(made)}  {words}")
-    store = store_of(settings, entities)
-    before = _is_prepared(store)
-    store.prepare()
-    click.echo(f"{_done(not before)}  our own tables in the front office\n\nNext: isthmus check")
+    click.echo(f"{make_tables(store_of(settings, entities)).line()}\n\nNext: isthmus check")
     return Exit.DONE
 
 
 def _done(made: bool) -> str:  # noqa: FBT001 - it is all that it says
     return "made " if made else "there"
-
-
-def _is_prepared(store: Store) -> bool:
-    try:
-        store.check([])
-    except Missing:
-        return False
-    return True
 
 
 def prepare(settings: Settings) -> None:

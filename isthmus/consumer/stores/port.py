@@ -8,7 +8,7 @@ applier makes a decider of; such an adapter passes `store_transaction_contract.p
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.deciding import Guard, Memory
@@ -27,11 +27,11 @@ class TableMapping:
     columns: Mapping[str, str] = field(default_factory=dict)
     """Column by field of the contract, in the order in which they are written."""
     key_columns: Mapping[str, str] = field(default_factory=dict)
-    """Where the key is not one column's text as it is: template by column, see `isthmus.consumer.stores.keys`."""
+    """Where the key is not one column's text as it is: template by column, see `isthmus.keytemplates`."""
     values: Callable[[Any], Sequence[Any]] | None = None
     """The user's function from a state's data to the values of `columns`, in their order, instead of its fields.
 
-    Its fields are then no more than names. It may raise anything: that change is parked.
+    Its fields are then no more than names. It raises `Poison` whatever goes wrong in it: that change is parked.
     """
     schema: str | None = None
     """The schema of the table, in stores that have some. None: as the store finds it by the table's name."""
@@ -54,6 +54,8 @@ class Entity:
     """Raises `Poison` when the data does not keep the contract."""
     handlers: Sequence[Handler] = ()
     process: str = ""
+    types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By field of the contract: what its value can be, in the words of `isthmus.contracts`. Empty: not known."""
 
 
 class Refusal(NamedTuple):
@@ -142,6 +144,23 @@ class Undone(IsthmusError):  # noqa: N818 - a fact about the transaction
         self.poison = poison
 
 
+class PoisonIn(Poison):
+    """Poison of which the store knows whose it is: `place` among the changes, or keys, that it was given."""
+
+    def __init__(self, poison: Poison, place: int) -> None:
+        super().__init__(poison.reason, poison.message)
+        self.place = place
+
+
+class Taken(NamedTuple):
+    """What became of an attempt to let a whole batch take effect at once."""
+
+    done: bool
+    """All of it took effect, durably; or else nothing was changed."""
+    suspect: int | None = None
+    """The place of a change that was probably refused: a guess, which saves looking for it."""
+
+
 class Unit(Protocol):
     """One transaction. The keys it loaded are locked until it ends.
 
@@ -165,7 +184,10 @@ class Unit(Protocol):
         ...
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Give the entities' rows, by key, as they are in this transaction. A key without a row is left out."""
+        """Give the entities' rows, by key, as they are in this transaction.
+
+        A key without a row is left out; so is one of another shape than the key columns take, which `write` refuses.
+        """
         ...
 
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
@@ -177,7 +199,11 @@ class Unit(Protocol):
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """Run a part so that an exception undoes the part alone."""
+        """Run a part so that an exception undoes the part alone.
+
+        Raises `Poison`, and undoes the part, where the store refused a statement of a handler's that hid it, and the
+        store cannot go on after that.
+        """
         ...
 
     def save(self, log: Log) -> None:
@@ -194,6 +220,22 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Give the connection back. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class QuickSession(Session, Protocol):
+    """A session with a quick way for batches of nothing but changes that are plainly new."""
+
+    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+        """Let every change of the batch take effect in one transaction, or change nothing.
+
+        `entities` has the entity type of each. Keys and transaction IDs are distinct; every change is an upsert or a
+        delete of an entity of kind `state` with a table and without handlers, and keeps its contract. It takes effect
+        only if for every single one nothing newer and not the same ID stands there, no fence of its source is above
+        the lowest epoch, and neither its key is parked nor its ID settled or in the ledger. Raises as a unit does, but
+        for `Poison` and `Undone`.
+        """
         ...
 
 
@@ -244,6 +286,19 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Versioned(Protocol):
+    """A store that can say which schema version its own tables have."""
+
+    def versions(self) -> tuple[int | None, int]:
+        """Give the version of the tables that are there, None where there are none, and the one that `prepare` makes.
+
+        Changes nothing. Raises `TargetDown` when the store is away.
+        """
+        ...
+
+
+@runtime_checkable
 class TransactionalStore(Store, Protocol):
     """A store where a batch is one transaction."""
 

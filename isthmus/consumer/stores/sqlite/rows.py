@@ -3,7 +3,7 @@
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from operator import itemgetter
@@ -13,6 +13,7 @@ from isthmus.change import Change
 from isthmus.codec import json_bytes
 from isthmus.consumer.stores.port import TableMapping
 from isthmus.errors import Poison
+from isthmus.keytemplates import WHOLE, KeyTemplates
 
 _TEXTS = frozenset({str, type(None)})
 _LARGEST = 2**63 - 1
@@ -47,11 +48,15 @@ def affinity_of(declared: str, *, strict: bool) -> Affinity:
     return Affinity.REAL if "REAL" in name or "FLOA" in name or "DOUB" in name else Affinity.WHOLE
 
 
+def is_strict(connection: sqlite3.Connection, table: str) -> bool:
+    """Say whether a table is STRICT."""
+    question = "SELECT strict FROM pragma_table_list WHERE name = ? COLLATE NOCASE"
+    return any(strict for (strict,) in connection.execute(question, (table,)))
+
+
 def affinities(connection: sqlite3.Connection, table: str) -> dict[str, Affinity]:
     """Give the affinity of each column of a table, by its name in small letters; nothing where there is no table."""
-    strict = any(
-        strict for (strict,) in connection.execute("SELECT strict FROM pragma_table_list WHERE name = ?", (table,))
-    )
+    strict = is_strict(connection, table)
     columns = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     return {folded(name): affinity_of(declared, strict=strict) for _, name, declared, _, _, _ in columns}
 
@@ -71,27 +76,38 @@ def folded(name: str) -> str:
 class EntityStatements:
     """The statements for one entity type, made once for a connection.
 
-    `columns` says what each column of the real table does with a value.
+    `columns` says what each column of the real table does with a value. Raises ValueError for templates that do not
+    tell two keys apart.
     """
 
-    def __init__(self, mapping: TableMapping, columns: Mapping[str, Affinity]) -> None:
-        self._fields_of = _getter(tuple(mapping.columns))
+    def __init__(self, entity: str, mapping: TableMapping, columns: Mapping[str, Affinity]) -> None:
+        self._row_of = mapping.values or _getter(tuple(mapping.columns))
         self._holds = tuple(_HOLD[columns.get(folded(column), Affinity.TEXT)] for column in mapping.columns.values())
         # Most rows are text for columns that take it as it is: then one question to all values is enough.
         self._takes_text = all(hold in (_as_text, _as_it_is) for hold in self._holds)
         self._versioned = mapping.version_column is not None
-        table, key = quoted(mapping.table), quoted(mapping.key_column)
-        names = [quoted(column) for column in (mapping.key_column, *mapping.columns.values())]
+        self.key = KeyTemplates(entity, mapping.keys).values
+        """Gives the values of the key columns. Raises `Poison` for a key of another shape."""
+        self._plain = list(mapping.keys.values()) == [WHOLE]
+        table, keys = quoted(mapping.table), [quoted(column) for column in mapping.keys]
+        rest = [quoted(column) for column in mapping.columns.values()]
         if mapping.version_column is not None:
-            names.append(quoted(mapping.version_column))
-        changed = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
-        marks = ", ".join("?" * len(names))
+            rest.append(quoted(mapping.version_column))
+        changed = ", ".join(f"{name} = excluded.{name}" for name in rest)
+        marks = ", ".join("?" * len([*keys, *rest]))
         self.upsert = (
-            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) "  # noqa: S608 - every name went through `quoted`
-            f"ON CONFLICT ({key}) DO {'UPDATE SET ' + changed if changed else 'NOTHING'}"
+            f"INSERT INTO {table} ({', '.join([*keys, *rest])}) VALUES ({marks}) "  # noqa: S608 - every name went through `quoted`
+            f"ON CONFLICT ({', '.join(keys)}) DO {'UPDATE SET ' + changed if changed else 'NOTHING'}"
         )
-        self.delete = f"DELETE FROM {table} WHERE {key} = ?"  # noqa: S608 - same
-        self.select = f"SELECT j.value, t.* FROM json_each(?) j CROSS JOIN {table} t ON t.{key} = j.value"  # noqa: S608 - same
+        self.delete = f"DELETE FROM {table} WHERE {' AND '.join(f'{key} = ?' for key in keys)}"  # noqa: S608 - same
+        # Looking into the array costs; a key that is one column's text as it is needs none.
+        whole, places = ("j.value", ["j.value"]) if self._plain else ("j.value ->> 0", _places(len(keys)))
+        found = " AND ".join(f"t.{key} = {place}" for key, place in zip(keys, places, strict=True))
+        self.select = f"SELECT {whole}, t.* FROM json_each(?) j CROSS JOIN {table} t ON {found}"  # noqa: S608 - same
+
+    def wanted(self, keys: Iterable[str]) -> list[Any]:
+        """Give what the select takes, as JSON, to find the rows of these keys. A key of another shape has no row."""
+        return list(keys) if self._plain else [[key, *values] for key in keys if (values := self._key_or_none(key))]
 
     def values(self, change: Change) -> list[Any]:
         """Give a row's values in the order of the upsert.
@@ -102,12 +118,23 @@ class EntityStatements:
         if not isinstance(data, Mapping):
             raise Poison("contract", "the data is no object")
         try:
-            row = self._fields_of(data)
+            row = tuple(self._row_of(data))
         except KeyError as error:
             raise Poison("contract", f"no field {error.args[0]!r}") from error
         if not (self._takes_text and _TEXTS.issuperset(map(type, row))):
             row = tuple(hold(value) for hold, value in zip(self._holds, row, strict=True))
-        return [change.key, *row, change.version] if self._versioned else [change.key, *row]
+        key = self.key(change.key)
+        return [*key, *row, change.version] if self._versioned else [*key, *row]
+
+    def _key_or_none(self, key: str) -> Sequence[str] | None:
+        try:
+            return self.key(key)
+        except Poison:
+            return None
+
+
+def _places(count: int) -> list[str]:
+    return [f"j.value ->> {place}" for place in range(1, count + 1)]
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

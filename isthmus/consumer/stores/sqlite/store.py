@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isthmus.consumer.stores.port import Entity, Pruned
 from isthmus.consumer.stores.sqlite import schema
-from isthmus.consumer.stores.sqlite.checks import check_mapping, refuse_newer
+from isthmus.consumer.stores.sqlite.checks import check_mapping, refuse_newer, version_of
 from isthmus.consumer.stores.sqlite.connection import reading, writing
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.pruning import Pruning
@@ -51,7 +51,14 @@ class SqliteStore:
                     raise Missing(f"{self._path} has no table {table!r} of ours.", hint="Run `isthmus setup`.")
             for entity in entities:
                 if entity.mapping is not None:
-                    check_mapping(connection, entity.name, entity.mapping)
+                    check_mapping(connection, entity, entity.mapping)
+
+    def versions(self) -> tuple[int | None, int]:
+        """Give the schema version of the tables in the file, None where there are none, and this release's."""
+        if not self._path.exists():
+            return None, schema.SCHEMA_VERSION
+        with reading(self._path) as connection:
+            return version_of(connection, self._path), schema.SCHEMA_VERSION
 
     def session(self) -> "SqliteSession":
         """Give a session.
@@ -71,7 +78,7 @@ class SqliteStore:
         try:
             with translated():
                 statements = {
-                    name: EntityStatements(mapping, affinities(connection, mapping.table))
+                    name: EntityStatements(name, mapping, affinities(connection, mapping.table))
                     for name, mapping in self._mappings.items()
                 }
         except BaseException:

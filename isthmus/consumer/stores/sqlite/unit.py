@@ -61,8 +61,9 @@ class SqliteUnit:
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows by key."""
+        statements = self._entities[entity.name]
         with translated():
-            cursor = self._connection.execute(self._entities[entity.name].select, (_json(keys),))
+            cursor = self._connection.execute(statements.select, (_json(statements.wanted(keys)),))
             names = [column[0] for column in cursor.description[1:]]
             return {row[0]: dict(zip(names, row[1:], strict=True)) for row in cursor}
 
@@ -74,7 +75,7 @@ class SqliteUnit:
         for deletes, run in groupby(changes, _deletes):
             with refusing(self._connection):
                 if deletes:
-                    many(statements.delete, [(change.key,) for change in run])
+                    many(statements.delete, [statements.key(change.key) for change in run])
                 else:
                     many(statements.upsert, [statements.values(change) for change in run])
 
