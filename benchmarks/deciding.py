@@ -9,24 +9,21 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
+from benchmarks.populations import BATCH, FIELDS, NAMES, batch, row
 from benchmarks.rows import Measured, Prepared, Row, against, interleaved
-from isthmus.change import Change, Kind, Verb, lane_of, transaction_id, version_of
-from isthmus.clock import SystemClock, rfc3339
+from isthmus.change import Change, Kind
+from isthmus.clock import SystemClock
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.port import Delivered, Entity, TableMapping
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.metrics import Metrics
 
-BATCH = 500
 BATCHES = 8
 SINGLES = 300
-LANES = 64
-FIELDS = ("name", "street", "town", "country", "status", "amount", "note", "updated")
 _TABLE = f"CREATE TABLE customer (key TEXT PRIMARY KEY, {', '.join(f'{field} TEXT' for field in FIELDS)}, version TEXT)"
-_NAMES = ("key", *FIELDS, "version")
 _UPSERT = (
-    f"INSERT INTO customer ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))}) "  # noqa: S608 - constants above
-    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[1:])}"
+    f"INSERT INTO customer ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(NAMES))}) "  # noqa: S608 - constants above
+    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in NAMES[1:])}"
 )
 
 
@@ -72,35 +69,6 @@ def rows(rounds: int) -> list[Row]:
     ]
 
 
-def _batch(positions: "count[int]", size: int) -> list[Delivered]:
-    """Make changes of distinct keys out of a population that comes again, so that most upserts meet a row."""
-    now = rfc3339(SystemClock().now_ms())
-    made = []
-    for each in range(size):
-        position = next(positions)
-        key, version = f"customer/{each * 7919 % 100_000}", version_of(0, position)
-        data = {field: f"{field} of number {position}"[:28] for field in FIELDS}
-        change = Change(
-            id=transaction_id("/bench/customers", key, version),
-            source="/bench/customers",
-            entity="customer",
-            verb=Verb.UPSERT,
-            key=key,
-            version=version,
-            lane=lane_of(key, LANES),
-            epoch=1,
-            time=now,
-            data=data,
-            rowhash="0" * 32,
-        )
-        made.append(Delivered(change, "shardId-000000000000", str(position), 0, None))
-    return made
-
-
-def _row(change: Change) -> tuple[object, ...]:
-    return (change.key, *(change.data[field] for field in FIELDS), change.version)
-
-
 def _made(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(_TABLE)
@@ -118,11 +86,11 @@ def _ours(path: Path, positions: "count[int]", *, history: bool) -> Prepared:
 
 def _on_batches(positions: "count[int]", apply: Callable[[Sequence[Delivered]], object]) -> Prepared:
     def prepare() -> Measured:
-        batches = [_batch(positions, BATCH) for _ in range(BATCHES)]
+        batches = [batch(positions, BATCH) for _ in range(BATCHES)]
 
         def run() -> int:
-            for batch in batches:
-                apply(batch)
+            for each in batches:
+                apply(each)
             return BATCHES * BATCH
 
         return run
@@ -144,11 +112,11 @@ def _one_by_one(path: Path, positions: "count[int]") -> Prepared:
                 "SET version = excluded.version, txn = excluded.txn",
                 (change.key, change.version, change.id),
             )
-            connection.execute(_UPSERT, _row(change))
+            connection.execute(_UPSERT, row(change))
         connection.execute("COMMIT")
 
     def prepare() -> Measured:
-        changes = [delivered.change for delivered in _batch(positions, SINGLES)]
+        changes = [delivered.change for delivered in batch(positions, SINGLES)]
 
         def run() -> int:
             for change in changes:
@@ -166,7 +134,7 @@ def _plain(path: Path, positions: "count[int]") -> Prepared:
 
     def apply(batch: Sequence[Delivered]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(_UPSERT, [_row(delivered.change) for delivered in batch])
+        connection.executemany(_UPSERT, [row(delivered.change) for delivered in batch])
         connection.execute("COMMIT")
 
     return _on_batches(positions, apply)

@@ -6,7 +6,7 @@ that change stands alone.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from isthmus.change import Change, Kind, Outcome, Verb
 from isthmus.clock import Clock
@@ -29,6 +29,7 @@ from isthmus.consumer.stores.port import (
 from isthmus.errors import IsthmusError, Poison
 from isthmus.metrics import Metrics
 
+T = TypeVar("T")
 UNKNOWN_ENTITY = "unknown-entity"
 WRONG_VERB = "wrong-verb"
 CONTRACT_ERROR = "contract-error"
@@ -83,11 +84,14 @@ class Applier:
     def _apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         taken = self._taken_at_once(batch)
         if taken.done:
-            return [_APPLIED] * len(batch)
+            return self._with_the_suspect(batch, taken.suspect)
+        return self._decided(batch, taken.suspect)
+
+    def _decided(self, batch: Sequence[Delivered], suspect: int | None) -> list[Outcome | None]:
         with self._session.unit() as unit:
             memory = unit.load([delivered.change for delivered in batch])
             log = Log(self._clock.now_ms(), keeps_history=self._history)
-            decided = _Batch(unit, memory, self._entities, log, suspect=taken.suspect)
+            decided = _Batch(unit, memory, self._entities, log, suspect=suspect)
             outcomes = decided.run(batch)
             log.decided_ms = self._clock.now_ms()
             unit.save(log)
@@ -105,9 +109,22 @@ class Applier:
         entities = self._plain_entities(batch)
         if entities is None:
             return _NOT_TAKEN
-        taken = self._quick.take(batch, entities, self._clock.now_ms(), history=self._history)
+        now, suspect = self._clock.now_ms(), None
+        taken = self._quick.take(batch, entities, now, history=self._history)
+        if not taken.done and taken.suspect is not None and len(batch) > 1:
+            # Keys are distinct, so one of them may come after all others.
+            suspect = taken.suspect
+            rest, types = _without(suspect, batch), _without(suspect, entities)
+            taken = self._quick.take(rest, types, now, history=self._history)
         self._eagerness.learn(taken.done)
-        return taken
+        return taken._replace(suspect=suspect if taken.done or suspect is not None else taken.suspect)
+
+    def _with_the_suspect(self, batch: Sequence[Delivered], suspect: int | None) -> list[Outcome | None]:
+        """Give the outcomes of a batch that took effect at once but for the suspect, which is decided now."""
+        outcomes: list[Outcome | None] = [_APPLIED] * len(batch)
+        if suspect is not None:
+            (outcomes[suspect],) = self.apply(batch[suspect : suspect + 1])
+        return outcomes
 
     def _plain_entities(self, batch: Sequence[Delivered]) -> list[Entity] | None:
         """Give each change's entity type; None for a batch that the quick way does not take."""
@@ -237,7 +254,9 @@ class _Batch:
             try:
                 with self._unit.savepoint():
                     self._write(part)
-            except _PoisonAt as found:
+            except (_PoisonAt, Poison) as error:
+                # A handler that swallowed the store's refusal cannot make the store go on: its part is poison.
+                found = error if isinstance(error, _PoisonAt) else _PoisonAt(error, "handler", None)
                 if len(part) > 1:
                     parts.extend((piece, True) for piece in reversed(_cut(part, found.place)))
                 elif found.certain or again:
@@ -355,6 +374,10 @@ def _why(delivered: Delivered, decision: Decision) -> Refusal:
     message = data.get("message") if isinstance(data, dict) else None
     poison = Poison(decision.reason, message if isinstance(message, str) else "")
     return Refusal(poison, "translate" if delivered.decoded else "decode")
+
+
+def _without(place: int, items: Sequence[T]) -> list[T]:
+    return [*items[:place], *items[place + 1 :]]
 
 
 def _cut(part: list[_Tried], place: int | None) -> list[list[_Tried]]:
