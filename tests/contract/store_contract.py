@@ -5,7 +5,7 @@ An adapter's test module derives a class from `StoreContract` and from `StoreLif
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from isthmus.change import Change, Verb, version_of
 from isthmus.consumer.stores.port import Delivered
 from isthmus.errors import Poison, TargetDown, Transient
+from tests.fakes import store_orders as orders
 from tests.fakes.store_world import (
     APPLIED,
     DUPLICATE,
@@ -64,6 +65,22 @@ class StoreContract:
                 expected = [model.take(change) for change in batch]
                 assert world.apply(*batch) == expected
             agrees(world, model)
+
+    @pytest.mark.parametrize("alphabet", [orders.STATE, orders.EVENT], ids=["state", "event"])
+    def test_every_sequence_of_up_to_five_deliveries_ends_as_the_model_says(
+        self, office: FrontOffice, alphabet: Mapping[str, orders.Letter]
+    ) -> None:
+        world, model = World(office), ByModel()
+        sequences = orders.Sequences(alphabet, few=office.few)
+        with closing(world):
+            for deliveries in sequences.rounds():
+                found = world.apply(*deliveries)
+                expected = [model.take(change) for change in deliveries]
+                told = zip(deliveries, found, expected, strict=True)
+                assert [(sequences.word(change), *pair) for change, *pair in told if pair[0] is not pair[1]] == []
+                agrees(world, model)
+                assert world.metrics.hash_alarms._value.get() == model.alarms
+        assert set(model.effects.values()) == {1}
 
     def test_a_batch_in_any_cut_ends_as_one_by_one(self, office: FrontOffice) -> None:
         changes = [*STATES, upsert(3), marker(2), upsert(6, epoch=1), upsert(6, epoch=2), event(7, "e"), *EVENTS[2:]]

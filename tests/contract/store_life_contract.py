@@ -5,11 +5,13 @@ Used beside `StoreContract` (tests/contract/store_contract.py), with the same fi
 
 import itertools
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
 
-from isthmus.change import Outcome, version_of
+from isthmus.change import Change, Outcome, version_of
 from isthmus.consumer.deciding import Guard
 from isthmus.consumer.stores.port import Decider, Pruned
 from isthmus.errors import Transient
@@ -33,8 +35,20 @@ AGAIN = (*BATCH[:-1], marker(1))
 """A batch that ends in a marker which fences nothing of it when it comes again."""
 
 
+DEADLINE_SECONDS = 30.0
+
+
 class Crash(BaseException):
     """The process is gone."""
+
+
+def decided(decider: Decider, changes: Sequence[Change]) -> list[Outcome | None]:
+    """Decide, again and again while another one is in the way."""
+    while True:
+        try:
+            return decider.apply([delivered(change) for change in changes])
+        except Transient:
+            continue
 
 
 class StoreLifeContract:
@@ -51,12 +65,7 @@ class StoreLifeContract:
         def run(place: int, decider: Decider) -> None:
             both.wait()
             for change in changes:
-                while True:
-                    try:
-                        outcomes[place] += decider.apply([delivered(change)])
-                        break
-                    except Transient:
-                        continue
+                outcomes[place] += decided(decider, [change])
 
         threads = [threading.Thread(target=run, args=pair) for pair in enumerate((world.decider, second))]
         for thread in threads:
@@ -128,16 +137,12 @@ class StoreLifeContract:
 
         def run(decider: Decider) -> None:
             both.wait()
-            for begin in range(0, len(changes), 4):
-                while True:
-                    try:
-                        decider.apply([delivered(change) for change in changes[begin : begin + 4]])
-                        break
-                    except Transient:
-                        continue
-                    except BaseException as error:
-                        errors.append(error)
-                        raise
+            try:
+                for begin in range(0, len(changes), 4):
+                    decided(decider, changes[begin : begin + 4])
+            except BaseException as error:
+                errors.append(error)
+                raise
 
         threads = [threading.Thread(target=run, args=(decider,)) for decider in (world.decider, second)]
         for thread in threads:
@@ -161,13 +166,80 @@ class StoreLifeContract:
         zombie.close()
         assert world.state() == before
 
+    @pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
+    def test_a_worker_that_stands_still_inside_a_batch_while_another_decides_adds_nothing(
+        self, world: World, *, dies: bool
+    ) -> None:
+        batch = [upsert(1), event(1, "e"), untranslated(2, "p"), upsert(1, "q")]
+        newer = [upsert(2), event(2, "e"), delete(2, "q")]
+        inside, go_on = threading.Event(), threading.Event()
+
+        def stands_still() -> None:
+            inside.set()
+            assert go_on.wait(DEADLINE_SECONDS)
+            if dies:
+                raise Crash
+
+        world.told.meanwhile["k-1"] = [stands_still]
+        with closing(world.elsewhere()) as zombie, ThreadPoolExecutor(2) as threads:
+            old = threads.submit(decided, zombie, batch)
+            try:
+                assert inside.wait(DEADLINE_SECONDS)
+                new = threads.submit(decided, world.decider, [*batch, *newer])
+                if not world.office.transactional:
+                    # Nothing is locked: the other one must come to its end while this one stands still.
+                    new.result(DEADLINE_SECONDS)
+            finally:
+                go_on.set()
+            assert (old.exception(DEADLINE_SECONDS) is not None) == dies
+            new.result(DEADLINE_SECONDS)
+        model = ByModel()
+        for change in [*batch, *newer]:
+            model.take(change)
+        agrees(world, model)
+
+    def test_a_worker_that_dies_between_two_batches_is_followed_by_one_that_decides_both(self, world: World) -> None:
+        model = ByModel()
+        # Nobody closes anything for it.
+        dead = world.elsewhere()
+        assert decided(dead, AGAIN[:4]) == [model.take(change) for change in AGAIN[:4]]
+        before = world.state()
+        assert world.apply(*AGAIN[:4]) == [model.take(change) for change in AGAIN[:4]]
+        assert world.state() == before
+        assert world.apply(*AGAIN[4:]) == [model.take(change) for change in AGAIN[4:]]
+        agrees(world, model)
+        dead.close()
+
+    def test_an_answer_that_was_lost_is_found_when_another_has_decided_more_meanwhile(
+        self, office: FrontOffice
+    ) -> None:
+        batch = [upsert(1), event(1, "e"), untranslated(2, "p"), delete(2, "q")]
+        newer = [upsert(2), event(2, "e"), upsert(3, "p"), upsert(3, "q")]
+        model = ByModel()
+        for change in [*batch, *newer]:
+            model.take(change)
+        for at in itertools.count():
+            world = World(office.fresh())
+            with closing(world):
+                happened = office.break_at(world.decider, at, office.outage(), after=True)
+                with suppress(Transient):
+                    world.apply(*batch)
+                if not happened():
+                    break
+                with closing(world.elsewhere()) as other:
+                    decided(other, [*batch, *newer])
+                assert APPLIED not in decided(world.decider, batch)
+                agrees(world, model)
+        assert at > len(batch)
+
     # pruning
 
     def test_only_what_is_older_than_the_moment_is_forgotten_and_no_living_guard(self, world: World) -> None:
         old = (upsert(1, "a"), delete(2, "b"), event(1, "e"), untranslated(1, "p"), marker(2))
         world.apply(*old)
-        between = world.clock.now_ms() + 1
         world.apply(*[upsert(1, "c", epoch=2), delete(2, "d")._replace(epoch=2), event(2, "e", epoch=2)])
+        # What was decided at the moment itself is not older.
+        between = world.clock.now_ms()
         pruned = world.store.prune(memory_before_ms=between, history_before_ms=between, stop=FakeStop(world.clock))
         assert pruned == Pruned(guards=1, ledger=1, settled=0, history=3)
         assert [row["key"] for row in world.office.own("guard")] == ["a", "c", "d"]

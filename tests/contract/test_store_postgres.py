@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
+from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
+from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.postgres_office import PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
 
-__all__ = ["world"]
+__all__ = ["bank", "desk", "world"]
 
 
 @pytest.fixture(scope="module")
@@ -25,5 +28,11 @@ def office(database: PostgresOffice) -> PostgresOffice:
     return database.fresh()
 
 
-class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract):
+class TestStore(
+    StoreContract, StoreLifeContract, StoreTransactionContract, StoreEffectsContract, StoreValuesContract
+):
     pass
+
+
+def test_a_whole_life_of_the_store_is_as_the_model_says_after_each_step(database: PostgresOffice) -> None:
+    store_machine.run(database.fresh, few=database.few)

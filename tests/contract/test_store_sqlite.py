@@ -17,14 +17,17 @@ from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.errors import Fatal, IsthmusError, Poison, Refused, TargetDown, Transient
 from isthmus.metrics import Metrics
 from isthmus.pipeline import Row, Transaction
+from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
+from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
+from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.sqlite_office import TABLES, SqliteOffice
 from tests.fakes.store_world import BATCH, World, delete, delivered, event, upsert
 
-__all__ = ["world"]
+__all__ = ["bank", "desk", "world"]
 
 APPLIED, PARKED = Outcome.APPLIED, Outcome.PARKED
 
@@ -36,6 +39,18 @@ def office(tmp_path: Path) -> SqliteOffice:
 
 class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract):
     pass
+
+
+class TestEffects(StoreEffectsContract):
+    pass
+
+
+class TestValues(StoreValuesContract):
+    pass
+
+
+def test_any_life_of_the_store_is_as_the_model_says(office: SqliteOffice) -> None:
+    store_machine.run(office.fresh, few=office.few)
 
 
 # Durability

@@ -1,6 +1,7 @@
 """A front office in a PostgreSQL database, with ways to look into it and to break it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from isthmus.consumer.stores.postgres.store import PostgresSession, PostgresStor
 from isthmus.metrics import Metrics
 from isthmus.pipeline import Transaction
 from tests.fakes.postgres_server import PostgresServer
+from tests.fakes.store_world import Holds, ValueTable
 
 LANES = 4
 TABLES = """
@@ -28,6 +30,32 @@ _ORDER = {
     "history": "key, version, txn, outcome",
 }
 _NOT_OF_THE_END = {"place", "decided", "first_at", "last_at", "written", "month"}
+_VALUES = {
+    "smallint": Holds.NUMBER,
+    "integer": Holds.NUMBER,
+    "bigint": Holds.NUMBER,
+    "numeric": Holds.NUMBER,
+    "numeric(10,2)": Holds.NUMBER,
+    "real": Holds.NUMBER,
+    "double precision": Holds.NUMBER,
+    "boolean": Holds.TRUTH,
+    "text": Holds.TEXT,
+    "varchar": Holds.TEXT,
+    "jsonb": Holds.JSON,
+    "json": Holds.JSON,
+    "timestamptz": Holds.MOMENT,
+    "date": Holds.DAY,
+}
+"""Columns of the value table, named by their types."""
+_READ = {
+    # As text: a driver rounds no number then.
+    Holds.JSON: "{}::text",
+    Holds.MOMENT: "(extract(epoch FROM {}) * 1000000)::bigint",
+    Holds.DAY: "{} - DATE '1970-01-01'",
+    Holds.TRUTH: "{}",
+    Holds.TEXT: "{}",
+    Holds.NUMBER: "{}::text",
+}
 _EFFECT = "INSERT INTO effect (txn, times) VALUES (%s, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
 _OURS = "guard, ledger, settled, parked, outbox, fence, history"
 
@@ -90,6 +118,20 @@ class PostgresOffice:
 
     def told(self) -> list[tuple[str, str]]:
         return self.run("SELECT txn, outcome FROM isthmus.history ORDER BY place")
+
+    def value_table(self) -> ValueTable:
+        declared = ", ".join(f'"{name}" {name}' for name in _VALUES)
+        self.run(f"CREATE TABLE IF NOT EXISTS value (key text PRIMARY KEY, {declared})")
+        return ValueTable(_VALUES, self._read_values)
+
+    def _read_values(self) -> Mapping[str, Mapping[str, Any]]:
+        columns = ", ".join(_READ[holds].format(f'"{name}"') + f' AS "{name}"' for name, holds in _VALUES.items())
+        found = self._read(f"SELECT key, {columns} FROM value")  # noqa: S608 - a test's own table
+        for row in found:
+            for name, holds in _VALUES.items():
+                if holds is Holds.NUMBER and row[name] is not None:
+                    row[name] = Decimal(row[name])
+        return {row.pop("key"): row for row in found}
 
     def outage(self) -> BaseException:
         return psycopg.OperationalError("server closed the connection unexpectedly")

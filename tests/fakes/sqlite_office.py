@@ -14,6 +14,7 @@ from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
 from isthmus.metrics import Metrics
 from isthmus.pipeline import Transaction
+from tests.fakes.store_world import Holds, ValueTable
 
 TABLES = """
 CREATE TABLE thing (key TEXT PRIMARY KEY, size INTEGER CHECK (size >= 0), note TEXT, version TEXT);
@@ -29,6 +30,15 @@ _ORDER = {
 }
 _NOT_OF_THE_END = {"place", "before", "told", "decided", "first_at", "last_at", "written"}
 _EFFECT = "INSERT INTO effect (txn, times) VALUES (?, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
+_VALUES = {
+    "plain": Holds.ANY,
+    "TEXT": Holds.TEXT,
+    "INTEGER": Holds.NUMBER,
+    "REAL": Holds.NUMBER,
+    "NUMERIC": Holds.NUMBER,
+    "DECIMAL(10,2)": Holds.NUMBER,
+}
+"""Columns of the value table, named by their types."""
 _numbers = itertools.count()
 
 
@@ -36,6 +46,7 @@ class SqliteOffice:
     """Implements the contract's `FrontOffice`."""
 
     transactional = True
+    few = False
 
     def __init__(self, folder: Path, tables: str = TABLES, pristine: bytes | None = None) -> None:
         self.path = folder / f"office-{next(_numbers)}.db"
@@ -83,6 +94,11 @@ class SqliteOffice:
 
     def told(self) -> list[tuple[str, str]]:
         return self.run("SELECT txn, outcome FROM isthmus_history ORDER BY place")
+
+    def value_table(self) -> ValueTable:
+        declared = ", ".join(f'"{name}" {name}' for name in _VALUES if name != "plain")
+        self.run(f"CREATE TABLE IF NOT EXISTS value (key TEXT PRIMARY KEY, plain, {declared})")
+        return ValueTable(_VALUES, lambda: {row.pop("key"): row for row in self.rows("value")})
 
     def outage(self) -> sqlite3.OperationalError:
         error = sqlite3.OperationalError("disk I/O error")

@@ -1,8 +1,10 @@
 """For the stores' contract: an applier on a store, handlers that count their effects, and the rules once more."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
 
 from isthmus.change import Change, Kind, Outcome, Verb, version_of
 from isthmus.clock import Clock
@@ -24,6 +26,38 @@ APPLIED, DUPLICATE, STALE, FENCED, PARKED = (
 SOURCE = "flights"
 
 
+class Holds(Enum):
+    """What a column of a value table means by a value, and so what counts as the same value in it."""
+
+    ANY = "any"
+    """Each value as it is."""
+    TEXT = "text"
+    """Text, character by character; a number as a text of the same number, an object as JSON text."""
+    NUMBER = "number"
+    """A number, compared as numbers: 1.10 is 1.1, -0 is 0, and 0.1 is the double that is written so."""
+    TRUTH = "truth"
+    """True or false."""
+    JSON = "json"
+    """A JSON value, in which only the form of a number and the order of members may differ."""
+    MOMENT = "moment"
+    """A moment in time, in any zone."""
+    DAY = "day"
+    """A day of the calendar, and nothing finer."""
+
+
+class ValueTable(NamedTuple):
+    """A table `value` for changes of any shape: a text key `key`, and columns that may all be NULL."""
+
+    columns: Mapping[str, Holds]
+    """As many types as the store has, the narrow ones too: what does not fit is to be parked."""
+    read: Callable[[], Mapping[str, Mapping[str, Any]]]
+    """Gives the rows that are there by key, values by column; None for NULL and for what is not there.
+
+    MOMENT in microseconds since 1970, DAY in days since 1970 (both in the calendar of today, before its time too),
+    JSON as JSON text, everything else as a Python value that holds it exactly.
+    """
+
+
 class FrontOffice(Protocol):
     """A store with the test's tables, and ways to look into it and to break it.
 
@@ -33,6 +67,8 @@ class FrontOffice(Protocol):
 
     transactional: bool
     """Whether a batch is one transaction; else each change is one."""
+    few: bool
+    """Whether the store is so slow that a test of very many cases shall take some of them, by a fixed seed."""
 
     def effect(self, tx: Transaction, txn: str) -> object:
         """Count one effect of this transaction ID in `effect`; give what the handler is to return."""
@@ -84,6 +120,10 @@ class FrontOffice(Protocol):
         """Give transaction ID and outcome of each row of the history, in the order in which they were told."""
         ...
 
+    def value_table(self) -> ValueTable:
+        """Make the table `value` where it is not there; say what its columns hold."""
+        ...
+
 
 class Told:
     """What handlers were told, and how they misbehave."""
@@ -92,12 +132,16 @@ class Told:
         self.previous: list[tuple[str, Row | None]] = []
         self.raises: dict[str, list[BaseException]] = {}
         """By transaction ID: what to raise, time after time, after the effect was written."""
+        self.meanwhile: dict[str, list[Callable[[], object]]] = {}
+        """By transaction ID: what happens, time after time, before the effect is written."""
         self.swallows: bool | Exception = False
         self._office = office
 
     def __call__(self, tx: Transaction, change: Change, previous: Row | None) -> object:
         self.previous.append((change.id, previous))
         effect: object = None
+        if self.meanwhile.get(change.id):
+            self.meanwhile[change.id].pop(0)()
         try:
             effect = self._office.effect(tx, change.id)
         except Transient:
@@ -130,9 +174,16 @@ class World:
         self.decider = self.another()
 
     def another(self) -> Decider:
+        """Give one more decider of the same store, as another shard of this process has one."""
+        return self._decider(self.store)
+
+    def elsewhere(self) -> Decider:
         """Give one more decider, as another process has one."""
+        return self._decider(self.office.store(self.entities))
+
+    def _decider(self, store: Store) -> Decider:
         by_name = {entity.name: entity for entity in self.entities}
-        return self.office.decider(self.store, by_name, self.clock, self.metrics, history=self.history)
+        return self.office.decider(store, by_name, self.clock, self.metrics, history=self.history)
 
     @property
     def session(self) -> Session:
@@ -200,54 +251,126 @@ def marker(epoch: int, lane: int = 1, source: str = SOURCE) -> Change:
     return Change(f"m-{epoch}", source, "epoch", Verb.MARKER, "", "", lane, epoch, "")
 
 
+class Remembered(NamedTuple):
+    """What the model keeps of the change that took effect last."""
+
+    version: str
+    txn: str
+    rowhash: str
+    deleted: bool
+    at_ms: int
+
+
 class ByModel:
     """The rules once more, one change after another, in a few lines: what the end must be whatever the batches were."""
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[int, str]] = {}
-        self.guards: dict[str, tuple[str, str]] = {}
-        self.ledger: set[str] = set()
-        self.lot: dict[tuple[str, str], str] = {}
-        self.fence = 0
+        self.last: dict[str, Remembered] = {}
+        self.took: dict[str, tuple[str, int]] = {}
+        self.lots: dict[str, dict[str, tuple[str, str]]] = {}
+        """Version and row hash by transaction ID, by key."""
+        self.settled: set[str] = set()
+        self.fences: dict[tuple[str, int], int] = {}
+        self.effects: Counter[str] = Counter()
+        self.alarms = 0
 
-    def take(self, change: Change) -> Outcome | None:  # noqa: PLR0911 - one for each rule
+    @property
+    def guards(self) -> dict[str, tuple[str, str]]:
+        """Version and transaction ID by key."""
+        return {key: (old.version, old.txn) for key, old in self.last.items()}
+
+    @property
+    def ledger(self) -> set[str]:
+        return set(self.took)
+
+    @property
+    def lot(self) -> dict[tuple[str, str], str]:
+        """Version by key and transaction ID."""
+        return {(key, txn): version for key, lot in self.lots.items() for txn, (version, _) in lot.items()}
+
+    def take(self, change: Change, at_ms: int = 0) -> Outcome | None:
+        place = (change.source, change.lane)
         if change.verb is Verb.MARKER:
-            self.fence = max(self.fence, change.epoch)
+            self.fences[place] = max(self.fences.get(place, 0), change.epoch)
             return None
-        if change.epoch < self.fence:
+        if change.epoch < self.fences.get(place, 0):
             return FENCED
-        is_event = change.entity == "posting"
-        version, txn = self.guards.get(change.key, ("", ""))
-        if change.id in self.ledger or (not is_event and change.id == txn):
+        if change.id in self.settled:
             return DUPLICATE
-        if not is_event and change.version <= version:
+        return self._known(change) or self._tried(change, at_ms)
+
+    def _known(self, change: Change) -> Outcome | None:
+        guard = self.last.get(change.key) if change.entity != "posting" else None
+        lot = self.lots.get(change.key, {})
+        if change.id in self.took:
+            return self._again(change, self.took[change.id][0], DUPLICATE)
+        if guard is not None and guard.txn == change.id:
+            return self._again(change, guard.rowhash, DUPLICATE)
+        if guard is not None and change.version <= guard.version:
             return STALE
-        if (change.key, change.id) in self.lot:
+        return self._again(change, lot[change.id][1], PARKED) if change.id in lot else None
+
+    def _tried(self, change: Change, at_ms: int) -> Outcome:
+        lot, is_event = self.lots.setdefault(change.key, {}), change.entity == "posting"
+        if _is_bad(change) or (is_event and lot):
+            lot[change.id] = (change.version, change.rowhash)
             return PARKED
-        bad = change.verb is Verb.UNTRANSLATED or bool(
-            change.data and (change.data["size"] < 0 or change.data["note"] == "wrong")
-        )
-        if bad or (is_event and any(key == change.key for key, _ in self.lot)):
-            self.lot[change.key, change.id] = change.version
-            return PARKED
+        self.effects[change.id] += 1
         if is_event:
-            self.ledger.add(change.id)
+            self.took[change.id] = (change.rowhash, at_ms)
             return APPLIED
-        self.guards[change.key] = (change.version, change.id)
-        self.lot = {place: old for place, old in self.lot.items() if place[0] != change.key or old > change.version}
+        deleted = change.verb is Verb.DELETE
+        self.last[change.key] = Remembered(change.version, change.id, change.rowhash, deleted, at_ms)
+        self.lots[change.key] = {txn: old for txn, old in lot.items() if old[0] >= change.version}
         self.rows.pop(change.key, None)
-        if change.verb is Verb.UPSERT:
+        if not deleted:
             self.rows[change.key] = (change.data["size"], change.data["note"])
         return APPLIED
 
+    def _again(self, change: Change, rowhash: str, outcome: Outcome) -> Outcome:
+        self.alarms += change.rowhash != rowhash
+        return outcome
+
+    def prune(self, before_ms: int, still_there: Collection[str] = ()) -> None:
+        """Forget the memory of what was decided before this moment. IDs are settled at the moment 0.
+
+        `still_there` are keys with a guard: a store may keep that of a deleted entity while something of it is parked.
+        """
+        self.last = {
+            key: old
+            for key, old in self.last.items()
+            if not old.deleted or old.at_ms >= before_ms or (key in still_there and self.lots.get(key))
+        }
+        self.took = {txn: old for txn, old in self.took.items() if old[1] >= before_ms}
+        self.settled = self.settled if before_ms <= 0 else set()
+
+
+def _is_bad(change: Change) -> bool:
+    if change.verb is Verb.UNTRANSLATED:
+        return True
+    return change.data is not None and (change.data["size"] < 0 or change.data["note"] == "wrong")
+
 
 def agrees(world: World, model: ByModel) -> None:
-    rows = {row["key"]: (row["size"], row["note"]) for row in world.office.rows("thing")}
-    assert rows == model.rows
-    assert {row["key"]: (row["version"], row["txn"]) for row in world.office.own("guard")} == model.guards
-    assert {row["txn"] for row in world.office.own("ledger")} == model.ledger
-    assert {(row["key"], row["txn"]): row["version"] for row in world.office.own("parked")} == model.lot
-    assert all(times == 1 for times in world.effects().values())
+    """Compare all that decides, and all that took effect, with what the model says."""
+    own = world.office.own
+    _same({row["key"]: (row["size"], row["note"]) for row in world.office.rows("thing")}, model.rows)
+    _same(
+        {row["key"]: (row["version"], row["txn"], row["rowhash"], bool(row["deleted"])) for row in own("guard")},
+        {key: old[:4] for key, old in model.last.items()},
+    )
+    _same({row["txn"]: True for row in own("ledger")}, dict.fromkeys(model.ledger, True))
+    _same({(row["key"], row["txn"]): row["version"] for row in own("parked")}, model.lot)
+    _same({(row["source"], row["lane"]): row["epoch"] for row in own("fence")}, model.fences)
+    _same({row["txn"]: True for row in own("settled")}, dict.fromkeys(model.settled, True))
+    _same(world.effects(), model.effects)
+
+
+def _same(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
+    # Only what differs: a comparison of thousands of rows is nothing that anybody reads.
+    keys = found.keys() | expected.keys()
+    assert {key: (found.get(key), expected.get(key)) for key in keys if found.get(key) != expected.get(key)} == {}
 
 
 BATCH = (upsert(1), upsert(2, "b", size=-1), delete(2), event(1, "e"), untranslated(3), upsert(4), marker(2))

@@ -1,0 +1,280 @@
+"""A front office in DynamoDB, with ways to look into it and to break it."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import EndpointConnectionError
+
+from isthmus.chance import seeded_chance, unique_name
+from isthmus.change import Kind
+from isthmus.clock import Clock
+from isthmus.consumer.stores.dynamodb.bodies import Bodies
+from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
+from isthmus.consumer.stores.dynamodb.items import (
+    FENCE,
+    GUARD,
+    HISTORY,
+    LEDGER,
+    OUTBOX,
+    PARKED,
+    PARTITION_KEY,
+    SETTLED,
+    SHARED,
+    SORT_KEY,
+    guard_of,
+    item_key,
+    settled_item,
+)
+from isthmus.consumer.stores.dynamodb.reading import DynamoReader
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.store import DynamoStore
+from isthmus.consumer.stores.dynamodb.values import number, row_of
+from isthmus.consumer.stores.port import Decider, Entity, Store, TableMapping
+from isthmus.errors import Poison
+from isthmus.lifecycle import ThreadStop
+from isthmus.metrics import Metrics
+from isthmus.payloads import Payloads
+from isthmus.pipeline import Transaction
+from isthmus.retry import Backoff
+from tests.fakes.clock import FakeClock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_KEYS = {"thing": "key", "effect": "txn"}
+_NOT_OF_THE_END = {
+    PARTITION_KEY,
+    SORT_KEY,
+    "decided",
+    "expires",
+    "first_at",
+    "last_at",
+    "written",
+    "arrived",
+    "shard",
+    "sequence",
+}
+_SENT = {
+    "batch_get_item",
+    "batch_write_item",
+    "get_item",
+    "put_item",
+    "query",
+    "transact_get_items",
+    "transact_write_items",
+    "update_item",
+}
+_FOREVER_MS = 100 * 365 * 24 * 3_600_000
+"""The test's clock stands in 2013, and TTL looks at the real one."""
+
+
+class DynamoOffice:
+    """Implements the contract's `FrontOffice`. `settings` differ from the usual ones; `key_of` gives other keys."""
+
+    transactional = False
+    few = True
+
+    def __init__(self, client: "DynamoDBClient", payloads: Payloads | None = None, **settings: Any) -> None:
+        self.client = client
+        self.payloads = payloads
+        self._given = settings
+        self.name = f"office-{unique_name()}"
+        self.settings = DynamoSettings(
+            table=f"{self.name}-isthmus",
+            backoff=Backoff(first=0.005, most=0.1),
+            memory_ms=_FOREVER_MS,
+            history_ms=_FOREVER_MS,
+            **{"parallel": 4, **settings},
+        )
+        self.entities: Sequence[Entity] = [
+            Entity("thing", Kind.STATE, self.mapping("thing", {"size": "size", "note": "note"}), None)
+        ]
+        for table, key in _KEYS.items():
+            make_table(client, self.table(table), key)
+        self.store([]).prepare()
+
+    def table(self, name: str) -> str:
+        """Give the real name of one of the test's tables."""
+        return f"{self.name}-{name}"
+
+    def mapping(self, table: str, columns: Mapping[str, str]) -> TableMapping:
+        return TableMapping(self.table(table), _KEYS[table], "version", columns, values=_row)
+
+    def effect(self, _tx: Transaction, txn: str) -> object:
+        return [
+            {
+                "Update": {
+                    "TableName": self.table("effect"),
+                    "Key": {"txn": txn},
+                    "UpdateExpression": "ADD times :one",
+                    "ExpressionAttributeValues": {":one": 1},
+                }
+            }
+        ]
+
+    def store(self, entities: Sequence[Entity]) -> DynamoStore:
+        mine = [self._mine(entity) for entity in entities]
+        return _Store(self.client, self.settings, mine, chance=seeded_chance("store"))
+
+    def decider(
+        self, store: Store, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics, *, history: bool
+    ) -> DynamoDecider:
+        assert isinstance(store, DynamoStore)
+        return DynamoDecider(
+            self.client,
+            self.settings,
+            {name: self._mine(entity) for name, entity in entities.items()},
+            clock,
+            metrics,
+            history=history,
+            payloads=self.payloads,
+        )
+
+    def reader(self) -> DynamoReader:
+        return DynamoReader(self.client, self.settings, self.entities)
+
+    def fresh(self) -> "DynamoOffice":
+        return DynamoOffice(self.client, self.payloads, **self._given)
+
+    def settle(self, txn: str) -> None:
+        marker = {**item_key(SHARED, SETTLED), "decided": number(0)}
+        for item in (marker, settled_item(txn, 0)):
+            self.client.put_item(TableName=self.settings.table, Item=item)
+
+    def outage(self) -> EndpointConnectionError:
+        return EndpointConnectionError(endpoint_url="http://nowhere")
+
+    def break_at(
+        self, decider: Decider, at: int, error: BaseException, *, only: str = "", after: bool = False
+    ) -> Callable[[], bool]:
+        assert isinstance(decider, DynamoDecider)
+        breaking = Breaking(decider._requests._client, at, error, only, after=after)
+        decider._requests._client = breaking
+        return breaking.happened
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        marks = Marks(self.settings.prefix)
+        items = [item for item in self.items(self.table(table)) if marks.deleted not in item]
+        rows = [row_of(marks.stripped(item)) for item in items]
+        return sorted(rows, key=lambda row: str(row[_KEYS[table]]))
+
+    def own(self, name: str) -> list[dict[str, Any]]:
+        if name == "guard":
+            return self._guards()
+        wanted = {
+            "ledger": lambda _, sk: sk == LEDGER,
+            "settled": lambda pk, sk: sk == SETTLED and pk != SHARED,
+            "parked": lambda _, sk: sk.startswith(PARKED),
+            "outbox": lambda pk, _: pk == OUTBOX,
+            "fence": lambda _, sk: sk.startswith(FENCE),
+            "history": lambda _, sk: sk.startswith(HISTORY),
+        }[name]
+        items = [item for item in self.items(self.settings.table) if wanted(item["pk"]["S"], item["sk"]["S"])]
+        if name == "outbox":
+            # Those of one batch come in the order in which its threads ran.
+            items.sort(key=lambda item: (item["key"]["S"], item["txn"]["S"]))
+        else:
+            items.sort(key=lambda item: (item["pk"]["S"], item["sk"]["S"]))
+        return [self._row(item) for item in items]
+
+    def told(self) -> list[tuple[str, str]]:
+        items = [item for item in self.items(self.settings.table) if item["sk"]["S"].startswith(HISTORY)]
+        items.sort(key=lambda item: (int(item["decided"]["N"]), item["pk"]["S"], item["sk"]["S"]))
+        return [(item["txn"]["S"], item["outcome"]["S"]) for item in items]
+
+    def items(self, table: str) -> list[Any]:
+        requests = Requests(self.client, self.settings, stop=ThreadStop(), chance=seeded_chance("look"))
+        return list(requests.scan(table))
+
+    def _row(self, item: Any) -> dict[str, Any]:
+        row = {name: value for name, value in row_of(item).items() if name not in _NOT_OF_THE_END}
+        requests = Requests(self.client, self.settings, stop=ThreadStop(), chance=seeded_chance("look"))
+        if "reason" in row:
+            row["event"] = Bodies(requests, self.settings.table, self.payloads, FakeClock()).event(item)
+        return row
+
+    def _guards(self) -> list[dict[str, Any]]:
+        (entity,) = self.entities
+        assert entity.mapping is not None
+        items = EntityItems(entity, entity.mapping, Marks(self.settings.prefix))
+        found = [(items.entity_key(item), item) for item in self.items(self.table("thing"))]
+        aside = [item for item in self.items(self.settings.table) if item["sk"]["S"].startswith(GUARD)]
+        found += [(item["pk"]["S"].removeprefix("k#"), item) for item in aside]
+        rows = []
+        for key, item in found:
+            guard = guard_of(item, self.settings.prefix)
+            if guard is not None:
+                rows.append({"key": key, **guard._asdict()})
+        return sorted(rows, key=lambda row: str(row["key"]))
+
+    def _mine(self, entity: Entity) -> Entity:
+        if entity.mapping is None or entity.mapping.table not in _KEYS:
+            return entity
+        return replace(entity, mapping=self.mapping(entity.mapping.table, entity.mapping.columns))
+
+
+class _Store(DynamoStore):
+    """Checks the office's tables, by whatever name the contract's tests know them."""
+
+    def check(self, entities: Sequence[Entity]) -> None:
+        names = {entity.name for entity in entities}
+        super().check([entity for entity in self._entities if entity.name in names])
+
+
+def _row(data: Any) -> Sequence[Any]:
+    """Play the constraint that other stores' tables have."""
+    if data["size"] < 0:
+        raise Poison("constraint", "size must not be negative")
+    return data["size"], data["note"]
+
+
+def make_table(client: "DynamoDBClient", name: str, *keys: str, kinds: str = "SS") -> None:
+    """Make a table with these key attributes."""
+    client.create_table(
+        TableName=name,
+        KeySchema=[
+            {"AttributeName": key, "KeyType": kind}  # type: ignore[typeddict-item]
+            for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": key, "AttributeType": kind}  # type: ignore[typeddict-item]
+            for key, kind in zip(keys, kinds, strict=False)
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+class Breaking:
+    """A client of which one request raises: before it is sent, or after its answer came."""
+
+    def __init__(self, client: Any, at: int, error: BaseException, only: str, *, after: bool = False) -> None:
+        self._client = client
+        self._left = at
+        self._error = error
+        self._only = only
+        self._after = after
+        self._lock = threading.Lock()
+
+    def happened(self) -> bool:
+        return self._left < 0
+
+    def __getattr__(self, name: str) -> Any:
+        send = getattr(self._client, name)
+        if name not in _SENT or self._only not in name:
+            return send
+
+        def request(**wanted: Any) -> Any:
+            with self._lock:
+                self._left -= 1
+                mine = self._left == -1
+            if not mine:
+                return send(**wanted)
+            if self._after:
+                send(**wanted)
+            raise self._error
+
+        return request
