@@ -6,12 +6,14 @@ that change stands alone.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from isthmus.change import Change, Kind, Outcome, Verb
 from isthmus.clock import Clock
+from isthmus.consumer.at_once import NOT_TAKEN, AtOnce
 from isthmus.consumer.deciding import BEHIND, TRY, Decision, Memory, applied, decide, fenced, parked, raise_fence
 from isthmus.consumer.parking import parking_of
+from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of
 from isthmus.consumer.stores.port import (
     Delivered,
     Entity,
@@ -21,7 +23,6 @@ from isthmus.consumer.stores.port import (
     QuickSession,
     Refusal,
     Session,
-    Taken,
     Told,
     Undone,
     Unit,
@@ -29,16 +30,7 @@ from isthmus.consumer.stores.port import (
 from isthmus.errors import IsthmusError, Poison
 from isthmus.metrics import Metrics
 
-T = TypeVar("T")
-UNKNOWN_ENTITY = "unknown-entity"
-WRONG_VERB = "wrong-verb"
-CONTRACT_ERROR = "contract-error"
-HANDLER_ERROR = "handler-error"
-_VERBS = {Kind.STATE: (Verb.UPSERT, Verb.DELETE), Kind.EVENT: (Verb.EVENT,)}
 # Looked up for every change: a member by its class's name costs as much as a question.
-_NOT_TAKEN = Taken(done=False)
-_LONGEST_PAUSE = 15
-"""Batches: then the quick way costs at most a sixteenth where it never leads anywhere."""
 _STATE, _MARKER, _DELETE, _APPLIED = Kind.STATE, Verb.MARKER, Verb.DELETE, Outcome.APPLIED
 
 
@@ -56,8 +48,7 @@ class Applier:
         quick: QuickSession | None = None,
     ) -> None:
         self._session = session
-        self._quick = quick
-        self._eagerness = _Eagerness()
+        self._at_once = AtOnce(quick, entities, clock, history=history) if quick is not None else None
         self._entities = entities
         self._clock = clock
         self._metrics = metrics
@@ -82,7 +73,7 @@ class Applier:
             return self._apply([batch[0]._replace(refused=Refusal(undone.poison, "store"))])
 
     def _apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
-        taken = self._taken_at_once(batch)
+        taken = self._at_once.take(batch) if self._at_once is not None else NOT_TAKEN
         if taken.done:
             return self._with_the_suspect(batch, taken.suspect)
         return self._decided(batch, taken.suspect)
@@ -102,62 +93,12 @@ class Applier:
             self._metrics.hash_alarms.inc(decided.alarms)
         return outcomes
 
-    def _taken_at_once(self, batch: Sequence[Delivered]) -> Taken:
-        """Try the store's quick way, where it has one and the batch is one for it."""
-        if self._quick is None or not batch or not self._eagerness.worth_trying():
-            return _NOT_TAKEN
-        entities = self._plain_entities(batch)
-        if entities is None:
-            return _NOT_TAKEN
-        now, suspect = self._clock.now_ms(), None
-        taken = self._quick.take(batch, entities, now, history=self._history)
-        if not taken.done and taken.suspect is not None and len(batch) > 1:
-            # Keys are distinct, so one of them may come after all others.
-            suspect = taken.suspect
-            rest, types = _without(suspect, batch), _without(suspect, entities)
-            taken = self._quick.take(rest, types, now, history=self._history)
-        self._eagerness.learn(taken.done)
-        return taken._replace(suspect=suspect if taken.done or suspect is not None else taken.suspect)
-
     def _with_the_suspect(self, batch: Sequence[Delivered], suspect: int | None) -> list[Outcome | None]:
         """Give the outcomes of a batch that took effect at once but for the suspect, which is decided now."""
         outcomes: list[Outcome | None] = [_APPLIED] * len(batch)
         if suspect is not None:
             (outcomes[suspect],) = self.apply(batch[suspect : suspect + 1])
         return outcomes
-
-    def _plain_entities(self, batch: Sequence[Delivered]) -> list[Entity] | None:
-        """Give each change's entity type; None for a batch that the quick way does not take."""
-        found, names = [], set()
-        for delivered in batch:
-            change = delivered.change
-            entity = self._entities.get(change.entity)
-            if entity is None or entity.kind is not _STATE or entity.mapping is None or entity.handlers:
-                return None
-            if delivered.refused is not None or _refusal(entity, change) is not None:
-                return None
-            found.append(entity)
-            names.add(change.key)
-            names.add(change.id)
-        return found if len(names) == 2 * len(found) else None
-
-
-class _Eagerness:
-    """How soon the quick way is tried again after it led nowhere: what has failed for one batch fails for the next."""
-
-    def __init__(self) -> None:
-        self._pause = 0
-        self._left = 0
-
-    def worth_trying(self) -> bool:
-        if self._left:
-            self._left -= 1
-            return False
-        return True
-
-    def learn(self, done: bool) -> None:  # noqa: FBT001 - it is all that there is to learn
-        self._pause = 0 if done else min(_LONGEST_PAUSE, 2 * self._pause + 1)
-        self._left = self._pause
 
 
 class _Tried(NamedTuple):
@@ -224,20 +165,16 @@ class _Batch:
         if decision.outcome is Outcome.PARKED:
             self._outcomes[index] = Outcome.PARKED
             if decision.fresh:
-                self._park(index, delivered, _why(delivered, decision))
+                self._park(index, delivered, refusal_by(decision, delivered))
         elif decision.outcome is not None:
             self._done(index, delivered, decision.outcome)
 
     def _try(self, index: int, delivered: Delivered, entity: Entity | None) -> None:
         change = delivered.change
-        if delivered.refused is not None:
-            self._park(index, delivered, delivered.refused)
-        elif entity is None:
-            poison = Poison(UNKNOWN_ENTITY, f"The settings know no entity type {change.entity!r}.")
-            self._park(index, delivered, Refusal(poison, "decode"))
-        elif (refusal := _refusal(entity, change)) is not None:
-            self._park(index, delivered, Refusal(refusal, "contract"))
-        else:
+        refusal = refusal_of(entity, delivered)
+        if refusal is not None:
+            self._park(index, delivered, refusal)
+        elif entity is not None:
             self._wave.append(_Tried(index, delivered, entity))
             self._wave_names.add(change.key)
             self._wave_names.add(change.id)
@@ -294,17 +231,27 @@ class _Batch:
         changes: Sequence[Change],
         previous: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        for place, change in zip(places, changes, strict=True):
-            for handler in entity.handlers:
-                try:
-                    handler(self._unit.transaction, change, previous.get(change.key))
-                except Poison as poison:
-                    raise _PoisonAt(poison, "handler", place) from poison
-                except IsthmusError:
-                    raise
-                except (Exception, SystemExit, GeneratorExit) as error:
-                    unknown = Poison(HANDLER_ERROR, type(error).__name__)
-                    raise _PoisonAt(unknown, "handler", place, certain=False) from error
+        try:
+            with self._unit.effects() as effects:
+                for number, change in enumerate(changes):
+                    effects.of(number)
+                    self._run_handlers(entity, change, places[number], previous.get(change.key))
+        except PoisonIn as poison:
+            raise _PoisonAt(poison, "handler", places[poison.place]) from poison
+
+    def _run_handlers(self, entity: Entity, change: Change, place: int, previous: Mapping[str, Any] | None) -> None:
+        for handler in entity.handlers:
+            try:
+                handler(self._unit.transaction, change, previous)
+            except PoisonIn:
+                raise
+            except Poison as poison:
+                raise _PoisonAt(poison, "handler", place) from poison
+            except IsthmusError:
+                raise
+            except (Exception, SystemExit, GeneratorExit) as error:
+                unknown = Poison(HANDLER_ERROR, type(error).__name__)
+                raise _PoisonAt(unknown, "handler", place, certain=False) from error
 
     def _applied(self, part: list[_Tried]) -> None:
         memory, log, outcomes = self._memory, self._log, self._outcomes
@@ -348,36 +295,6 @@ class _Batch:
     def _tell(self, delivered: Delivered, outcome: Outcome) -> None:
         if self._log.keeps_history:
             self._log.history.append(Told(delivered, outcome))
-
-
-def _refusal(entity: Entity, change: Change) -> Poison | None:
-    """Say why a change does not keep its entity's contract, or None."""
-    if change.verb not in _VERBS[entity.kind]:
-        return Poison(WRONG_VERB, f"{change.verb} is nothing for an entity of kind {entity.kind}")
-    if entity.validate is None or change.verb is _DELETE:
-        return None
-    try:
-        entity.validate(change.data)
-    except Poison as poison:
-        return poison
-    except IsthmusError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a contract is the user's code and may raise anything
-        return Poison(CONTRACT_ERROR, type(error).__name__)
-    return None
-
-
-def _why(delivered: Delivered, decision: Decision) -> Refusal:
-    if decision.reason == BEHIND:
-        return Refusal(Poison(BEHIND), "order")
-    data = delivered.change.data
-    message = data.get("message") if isinstance(data, dict) else None
-    poison = Poison(decision.reason, message if isinstance(message, str) else "")
-    return Refusal(poison, "translate" if delivered.decoded else "decode")
-
-
-def _without(place: int, items: Sequence[T]) -> list[T]:
-    return [*items[:place], *items[place + 1 :]]
 
 
 def _cut(part: list[_Tried], place: int | None) -> list[list[_Tried]]:

@@ -1,6 +1,6 @@
 """Why a change is not tried: what every store refuses alike, before it writes anything."""
 
-from isthmus.change import Change, Kind, Verb
+from isthmus.change import Kind, Verb
 from isthmus.consumer.deciding import BEHIND, Decision
 from isthmus.consumer.stores.port import Delivered, Entity, Refusal
 from isthmus.errors import IsthmusError, Poison
@@ -15,15 +15,30 @@ _VERBS = {Kind.STATE: (Verb.UPSERT, Verb.DELETE), Kind.EVENT: (Verb.EVENT,)}
 _DELETE = Verb.DELETE
 
 
-def refusal_of(entity: Entity | None, delivered: Delivered) -> Refusal | None:
-    """Say why a change is not to be tried, or None."""
+def refusal_of(entity: Entity | None, delivered: Delivered) -> Refusal | None:  # noqa: PLR0911 - one for each reason
+    """Say why a change is not to be tried, or None.
+
+    Raises what a contract raises of ours besides `Poison`: an outage is nothing against the change.
+    """
+    change = delivered.change
     if delivered.refused is not None:
         return delivered.refused
     if entity is None:
-        poison = Poison(UNKNOWN_ENTITY, f"The settings know no entity type {delivered.change.entity!r}.")
-        return Refusal(poison, "decode")
-    poison_found = _of_contract(entity, delivered.change)
-    return None if poison_found is None else Refusal(poison_found, "contract")
+        return Refusal(Poison(UNKNOWN_ENTITY, f"The settings know no entity type {change.entity!r}."), "decode")
+    if change.verb not in _VERBS[entity.kind]:
+        wrong = Poison(WRONG_VERB, f"{change.verb} is nothing for an entity of kind {entity.kind}")
+        return Refusal(wrong, "contract")
+    if entity.validate is None or change.verb is _DELETE:
+        return None
+    try:
+        entity.validate(change.data)
+    except Poison as poison:
+        return Refusal(poison, "contract")
+    except IsthmusError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a contract is the user's code and may raise anything
+        return Refusal(Poison(CONTRACT_ERROR, type(error).__name__), "contract")
+    return None
 
 
 def refusal_by(decision: Decision, delivered: Delivered) -> Refusal:
@@ -34,19 +49,3 @@ def refusal_by(decision: Decision, delivered: Delivered) -> Refusal:
     message = data.get("message") if isinstance(data, dict) else None
     poison = Poison(decision.reason, message if isinstance(message, str) else "")
     return Refusal(poison, "translate" if delivered.decoded else "decode")
-
-
-def _of_contract(entity: Entity, change: Change) -> Poison | None:
-    if change.verb not in _VERBS[entity.kind]:
-        return Poison(WRONG_VERB, f"{change.verb} is nothing for an entity of kind {entity.kind}")
-    if entity.validate is None or change.verb is _DELETE:
-        return None
-    try:
-        entity.validate(change.data)
-    except Poison as poison:
-        return poison
-    except IsthmusError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a contract is the user's code and may raise anything
-        return Poison(CONTRACT_ERROR, type(error).__name__)
-    return None

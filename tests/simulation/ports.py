@@ -9,7 +9,7 @@ from isthmus.change import Change
 from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.consumer.deciding import Memory
 from isthmus.consumer.feed import Fetched, Shard
-from isthmus.consumer.stores.port import Entity, Log, Session, Unit
+from isthmus.consumer.stores.port import Effects, Entity, Log, Session, Unit
 from isthmus.producer.sink import Entry, Put
 from isthmus.producer.sources.port import Page
 from tests.simulation.processes import Process
@@ -188,6 +188,9 @@ class SimUnit(Ports):
 
     def savepoint(self) -> AbstractContextManager[None]:
         return self._unit.savepoint()
+
+    def effects(self) -> AbstractContextManager[Effects]:
+        return self._unit.effects()
 
     def save(self, log: Log) -> None:
         self._call("store.save", partial(self._unit.save, log))

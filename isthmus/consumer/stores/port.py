@@ -161,6 +161,21 @@ class Taken(NamedTuple):
     """The place of a change that was probably refused: a guess, which saves looking for it."""
 
 
+class Effects(Protocol):
+    """The handlers of a part, one change after another."""
+
+    def of(self, place: int) -> None:
+        """Say that what runs from here on is of the change in this place of the part."""
+        ...
+
+
+class NoPlaces:
+    """`Effects` of a store that answers every statement at once."""
+
+    def of(self, place: int) -> None:
+        """Take in whose turn it is, which an error says by itself here."""
+
+
 class Unit(Protocol):
     """One transaction. The keys it loaded are locked until it ends.
 
@@ -203,6 +218,14 @@ class Unit(Protocol):
 
         Raises `Poison`, and undoes the part, where the store refused a statement of a handler's that hid it, and the
         store cannot go on after that.
+        """
+        ...
+
+    def effects(self) -> AbstractContextManager["Effects"]:
+        """Run the handlers of a part inside: at its end everything that they ran has been answered.
+
+        A store may send a handler's statement before the one before it was answered. What was refused then shows
+        later: when a handler looks at rows, or at the end, as `PoisonIn` with the place that had its turn.
         """
         ...
 

@@ -10,7 +10,7 @@ import orjson
 
 from isthmus.change import Change, Verb
 from isthmus.consumer.deciding import Guard, Memory
-from isthmus.consumer.stores.port import Entity, Log, Undone
+from isthmus.consumer.stores.port import Entity, Log, NoPlaces, Undone
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.rows import EntityStatements
@@ -98,6 +98,11 @@ class SqliteUnit:
         self.transaction.raise_failure()
         with translated():
             run("RELEASE part")
+
+    @contextmanager
+    def effects(self) -> Iterator[NoPlaces]:
+        """Run the handlers of a part inside."""
+        yield NoPlaces()
 
     def save(self, log: Log) -> None:
         """Write guards, ledger, parking lot, outbox, history and fences."""
