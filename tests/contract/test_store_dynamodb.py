@@ -1,13 +1,16 @@
-"""The DynamoDB store, as every store: on the embedded emulator, with tombstones in either place."""
+"""The DynamoDB store, as every store, on the embedded emulator."""
 
 import pytest
 
+from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
+from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.dynamodb_office import DynamoOffice
 from tests.fakes.emulator import Emulator
 
-__all__ = ["world"]
+__all__ = ["bank", "desk", "world"]
 
 
 @pytest.fixture
@@ -17,3 +20,17 @@ def office(emulator: Emulator) -> DynamoOffice:
 
 class TestStore(StoreContract, StoreLifeContract):
     pass
+
+
+class TestEffects(StoreEffectsContract):
+    pass
+
+
+class TestValues(StoreValuesContract):
+    pass
+
+
+@pytest.mark.parametrize("tombstones", ["item", "table"])
+def test_any_life_of_the_store_is_as_the_model_says(emulator: Emulator, tombstones: str) -> None:
+    client = emulator.client("dynamodb")
+    store_machine.run(lambda: DynamoOffice(client, tombstones=tombstones), few=DynamoOffice.few)

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.dynamodb_local import DynamoLocal, unavailable
 from tests.fakes.dynamodb_office import DynamoOffice
 
-__all__ = ["world"]
+__all__ = ["desk", "world"]
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,11 @@ def office(local: DynamoLocal) -> DynamoOffice:
 
 class TestStore(StoreContract, StoreLifeContract):
     pass
+
+
+class TestValues(StoreValuesContract):
+    pass
+
+
+def test_any_life_of_the_store_is_as_the_model_says(office: DynamoOffice) -> None:
+    store_machine.run(office.fresh, few=office.few)

@@ -22,6 +22,7 @@ from tests.fakes.emulator import Emulator
 from tests.fakes.store_world import (
     APPLIED,
     DUPLICATE,
+    PARKED,
     STALE,
     ByModel,
     World,
@@ -213,7 +214,9 @@ def test_what_is_parked_of_a_deleted_entity_keeps_its_tombstone(world: World, of
         memory_before_ms=world.clock.now_ms() + 1, history_before_ms=0, stop=FakeStop(world.clock)
     )
     assert pruned.guards == 0
-    assert world.apply(delete(3)) == [APPLIED]
+    assert world.apply(untranslated(5), delete(3)) == [PARKED, APPLIED]
+    assert expiring() == [False]
+    assert world.apply(delete(6)) == [APPLIED]
     assert expiring() == [True]
     assert world.parked() == []
 

@@ -89,8 +89,9 @@ def posting(*handlers: Any) -> Entity:
 
 
 def add(office: DynamoOffice, txn: str) -> dict[str, Any]:
-    (action,) = office.effect(None, txn)  # type: ignore[misc,arg-type]
-    return dict(action)
+    nothing: Any = None
+    actions: Any = office.effect(nothing, txn)
+    return dict(actions[0])
 
 
 def test_a_balance_is_exact_under_redeliveries_and_two_workers(office: DynamoOffice) -> None:
@@ -248,6 +249,44 @@ def test_what_is_parked_between_look_and_write_is_not_overtaken(world: World) ->
     assert world.effects() == {}
 
 
+def test_what_is_poison_only_here_is_not_parked_once_another_applied_it(world: World) -> None:
+    other = world.elsewhere()
+    for change, expected in ((event(1, "e"), DUPLICATE), (upsert(1), STALE)):
+
+        def meanwhile(change: Change = change) -> None:
+            newer = change if change.key == "e" else upsert(2)
+            assert other.apply([delivered(newer)]) == [APPLIED]
+            world.told.raises[change.id] = [Poison("no-gate")]
+
+        world.told.meanwhile[change.id] = [meanwhile]
+        assert world.apply(change) == [expected]
+    other.close()
+    assert world.parked() == []
+
+
+def test_what_is_parked_while_others_are_freed_keeps_its_key_parked(world: World, office: DynamoOffice) -> None:
+    other = world.elsewhere()
+    world.apply(untranslated(5))
+    assert isinstance(world.decider, DynamoDecider)
+    real, waiting = office.client, [event(1, note="wrong")]
+
+    class Meanwhile:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def transact_write_items(self, TransactItems: Any) -> Any:  # noqa: N803 - boto3's name
+            if waiting and any("Delete" in action for action in TransactItems):
+                assert other.apply([delivered(waiting.pop())]) == [PARKED]
+            return real.transact_write_items(TransactItems=TransactItems)
+
+    world.decider._requests._client = Meanwhile()
+    assert world.apply(upsert(6)) == [APPLIED]
+    assert waiting == []
+    other.close()
+    assert world.apply(event(9)) == [PARKED]
+    assert world.parked() == [("k-1", "behind"), ("k-9", "behind")]
+
+
 # items of the user's own shape
 
 
@@ -383,7 +422,8 @@ def test_an_index_that_refuses_a_value_parks_its_change(office: DynamoOffice) ->
         ],
         BillingMode="PAY_PER_REQUEST",
     )
-    for handlers in ((), (lambda *_: [],)):
+    either: tuple[tuple[Any, ...], ...] = ((), (lambda *_: [],))
+    for handlers in either:
         with closing(Desk(office, thing(office, *handlers, table=table))) as desk:
             key = f"k{len(handlers)}"
             assert desk.apply(upsert(1, key, note=7), upsert(2, key)) == [PARKED, APPLIED]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,12 @@ from isthmus.payloads import Payloads
 from isthmus.pipeline import Transaction
 from isthmus.retry import Backoff
 from tests.fakes.clock import FakeClock
+from tests.fakes.store_world import Holds, ValueTable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-_KEYS = {"thing": "key", "effect": "txn"}
+_KEYS = {"thing": "key", "effect": "txn", "value": "key"}
 _NOT_OF_THE_END = {
     PARTITION_KEY,
     SORT_KEY,
@@ -93,8 +95,8 @@ class DynamoOffice:
         self.entities: Sequence[Entity] = [
             Entity("thing", Kind.STATE, self.mapping("thing", {"size": "size", "note": "note"}), None)
         ]
-        for table, key in _KEYS.items():
-            make_table(client, self.table(table), key)
+        for table in ("thing", "effect"):
+            make_table(client, self.table(table), _KEYS[table])
         self.store([]).prepare()
 
     def table(self, name: str) -> str:
@@ -102,7 +104,9 @@ class DynamoOffice:
         return f"{self.name}-{name}"
 
     def mapping(self, table: str, columns: Mapping[str, str]) -> TableMapping:
-        return TableMapping(self.table(table), _KEYS[table], "version", columns, values=_row)
+        if table == "thing":
+            return TableMapping(self.table(table), _KEYS[table], "version", columns, values=_row)
+        return TableMapping(self.table(table), _KEYS[table], columns=columns)
 
     def effect(self, _tx: Transaction, txn: str) -> object:
         return [
@@ -145,6 +149,11 @@ class DynamoOffice:
         for item in (marker, settled_item(txn, 0)):
             self.client.put_item(TableName=self.settings.table, Item=item)
 
+    def value_table(self) -> ValueTable:
+        with suppress(self.client.exceptions.ResourceInUseException):
+            make_table(self.client, self.table("value"), _KEYS["value"])
+        return ValueTable({"any": Holds.ANY}, lambda: {row.pop("key"): row for row in self.rows("value")})
+
     def outage(self) -> EndpointConnectionError:
         return EndpointConnectionError(endpoint_url="http://nowhere")
 
@@ -165,7 +174,7 @@ class DynamoOffice:
     def own(self, name: str) -> list[dict[str, Any]]:
         if name == "guard":
             return self._guards()
-        wanted = {
+        wanted: Callable[[str, str], bool] = {
             "ledger": lambda _, sk: sk == LEDGER,
             "settled": lambda pk, sk: sk == SETTLED and pk != SHARED,
             "parked": lambda _, sk: sk.startswith(PARKED),

@@ -28,7 +28,7 @@ JSON = st.recursive(
 
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, float):
-        return Decimal(repr(one)) == other
+        return bool(Decimal(repr(one)) == other)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list):

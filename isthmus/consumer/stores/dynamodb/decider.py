@@ -1,0 +1,186 @@
+"""Decides the batches of one shard in DynamoDB: key by key in order, many keys at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from isthmus.chance import Chance, system_chance
+from isthmus.change import Change, Outcome
+from isthmus.clock import Clock
+from isthmus.consumer.deciding import fenced, raise_fence
+from isthmus.consumer.parking import event_bytes
+from isthmus.consumer.stores.dynamodb.bodies import Bodies
+from isthmus.consumer.stores.dynamodb.cancelled import Unmet
+from isthmus.consumer.stores.dynamodb.history import History, Tell
+from isthmus.consumer.stores.dynamodb.items import (
+    FENCE,
+    SETTLED,
+    SHARED,
+    SORT_KEY,
+    fence_item,
+    fence_key,
+    fence_of,
+    settled_key,
+)
+from isthmus.consumer.stores.dynamodb.lot import Lot
+from isthmus.consumer.stores.dynamodb.one import Decided, OneByOne
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.spread import Pool, Width, chains, segments
+from isthmus.consumer.stores.dynamodb.standing import Looking
+from isthmus.consumer.stores.dynamodb.values import number
+from isthmus.consumer.stores.dynamodb.writes import Expression, Place, update
+from isthmus.consumer.stores.port import Delivered, Entity
+from isthmus.lifecycle import Stop, ThreadStop
+from isthmus.metrics import Metrics
+from isthmus.payloads import Payloads
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+Fences = dict[tuple[str, int], int]
+
+
+@dataclass(slots=True)
+class _AtHand:
+    """One batch while it is decided."""
+
+    batch: Sequence[Delivered]
+    fences: Fences
+    outcomes: list[Outcome | None]
+    settled: set[str] = field(default_factory=set)
+    tells: list[Tell] = field(default_factory=list)
+
+
+class DynamoDecider:
+    """`Decider` on DynamoDB. Each change is atomic, and the batch is not."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        settings: DynamoSettings,
+        entities: Mapping[str, Entity],
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        history: bool,
+        payloads: Payloads | None = None,
+        stop: Stop | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._width = Width(settings.parallel)
+        self._pool = Pool(self._width, settings.parallel)
+        requests = Requests(
+            client,
+            settings,
+            stop=stop or ThreadStop(),
+            chance=chance or system_chance(),
+            on_throttled=self._width.throttled,
+        )
+        self._requests = requests
+        marks = Marks(settings.prefix)
+        items = {
+            entity.name: EntityItems(entity, entity.mapping, marks)
+            for entity in entities.values()
+            if entity.mapping is not None
+        }
+        self._history = History(requests, settings, clock, kept=history)
+        bodies = Bodies(requests, settings.table, payloads, clock)
+        self._one = OneByOne(
+            requests,
+            settings,
+            entities,
+            looking=Looking(requests, settings, items, marks),
+            lot=Lot(requests, settings, marks, bodies, self._history),
+            items=items,
+            marks=marks,
+            payloads=payloads,
+            clock=clock,
+        )
+
+    def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        """Decide every change of the batch; see `Decider`."""
+        at_hand = self._at_hand(batch)
+        for segment in segments(batch):
+            self._pool.run([partial(self._chain, at_hand, chain) for chain in chains(batch, segment.changes)])
+            self._history.tell(at_hand.tells)
+            at_hand.tells.clear()
+            for place in segment.markers:
+                # Only now: a fence that is durable before what precedes its marker would lose that.
+                self._raise_fence(batch[place].change, at_hand.fences)
+        return at_hand.outcomes
+
+    def close(self) -> None:
+        """End the threads. Safe to repeat. The client belongs to who made it."""
+        self._pool.close()
+
+    def _chain(self, at_hand: "_AtHand", chain: Sequence[int]) -> None:
+        told: Sequence[Tell] = ()
+        for place in chain:
+            # Before the next change of the key: when that one has replaced it, nobody can say any more that this one
+            # took effect.
+            self._history.tell(told)
+            decided = self._decide(at_hand.batch[place], at_hand)
+            at_hand.outcomes[place], told = decided.outcome, decided.tells
+            self._width.succeeded()
+        at_hand.tells.extend(told)
+
+    def _decide(self, delivered: Delivered, at_hand: "_AtHand") -> Decided:
+        delivered = _bounded(delivered)
+        if fenced(delivered.change, at_hand.fences):
+            return Decided(Outcome.FENCED, [Tell(delivered, Outcome.FENCED, new=False)])
+        decided = self._one.decide(delivered, at_hand.settled)
+        if decided.parked:
+            self._metrics.parked.labels(decided.parked).inc()
+        if decided.alarm:
+            self._metrics.hash_alarms.inc()
+        return decided
+
+    def _at_hand(self, batch: Sequence[Delivered]) -> "_AtHand":
+        """Begin a batch with the fences, and those of its IDs that are settled: one request, as long as none is."""
+        fences: Fences = {}
+        any_settled = False
+        for item in self._requests.query(self._settings.table, SHARED, "", {}):
+            if item[SORT_KEY]["S"].startswith(FENCE):
+                place, epoch = fence_of(item)
+                fences[place] = epoch
+            any_settled = any_settled or item[SORT_KEY]["S"] == SETTLED
+        at_hand = _AtHand(batch, fences, [None] * len(batch))
+        if any_settled:
+            keys = [settled_key(txn) for txn in sorted({delivered.change.id for delivered in batch})]
+            found = self._requests.get_many(self._settings.table, keys)
+            at_hand.settled.update(item["txn"]["S"] for item in found)
+        return at_hand
+
+    def _raise_fence(self, marker: Change, fences: Fences) -> None:
+        if not raise_fence(marker, fences):
+            return
+        item = fence_item(marker.source, marker.lane, marker.epoch)
+        key = fence_key(marker.source, marker.lane)
+        expression = Expression()
+        epoch = expression.name("epoch")
+        condition = f"{expression.absent('epoch')} OR {epoch} < {expression.value(number(marker.epoch))}"
+        sets = {name: value for name, value in item.items() if name not in key}
+        try:
+            self._requests.write(update(Place(self._settings.table, key), sets, [], expression, condition))
+        except Unmet as unmet:
+            # Another one knows of a newer owner still.
+            place, standing = fence_of(unmet.item)
+            fences[place] = max(standing, fences[place])
+
+
+_LONGEST_ATTRIBUTE = 1024
+"""Bytes of what a foreign event may say of itself besides its names, beside which everything else must fit."""
+
+
+def _bounded(delivered: Delivered) -> Delivered:
+    """Leave out a row hash or a time that no item has room for. The event itself stays whole."""
+    change = delivered.change
+    if len(change.rowhash) + len(change.time) <= _LONGEST_ATTRIBUTE:
+        return delivered
+    raw = delivered.raw if delivered.raw is not None else event_bytes(change)
+    return delivered._replace(change=change._replace(rowhash="", time=""), raw=raw)

@@ -1,0 +1,155 @@
+"""The writes by which a change takes effect: guard and business update are one action on each item. Pure."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from isthmus.change import Change, Kind, Verb
+from isthmus.consumer.stores.dynamodb.items import PARTITION_KEY, expiring, ledger_item
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.standing import Standing
+from isthmus.consumer.stores.dynamodb.values import number, text
+from isthmus.consumer.stores.dynamodb.writes import (
+    Action,
+    Expression,
+    Place,
+    as_seen,
+    check_absent,
+    delete,
+    put,
+    put_new,
+    update,
+)
+from isthmus.errors import Poison
+
+if TYPE_CHECKING:
+    from isthmus.consumer.stores.dynamodb.values import Attribute, Item
+
+NOT_OURS = "not-ours"
+"""The reason of a change of an item that somebody else made, where the settings do not adopt such items."""
+
+
+class Effects:
+    """Makes the actions of one change, from what stands there."""
+
+    def __init__(self, settings: DynamoSettings, marks: Marks) -> None:
+        self._settings = settings
+        self._marks = marks
+
+    def at_once(self, items: EntityItems, key: "Item", change: Change, values: "Item", now_ms: int) -> Action:
+        """Give the one write that decides by itself about a change of kind `state` without handlers.
+
+        It happens if the item is not there, or carries an older version of another transaction ID and nothing of its
+        key is parked. Where deleted entities are remembered in our own table, an absent item decides nothing.
+        """
+        marks, place, expression = self._marks, Place(items.table, key), Expression()
+        version, txn = marks.guard(change)[marks.version], text(change.id)
+        older = (
+            f"{expression.name(marks.version)} < {expression.value(version)} "
+            f"AND {expression.name(marks.txn)} <> {expression.value(txn)} AND {expression.absent(marks.parked)}"
+        )
+        condition = older
+        if self._settings.tombstones == "item":
+            condition = f"{expression.absent(items.key_names[0])} OR ({older})"
+        if change.verb is Verb.DELETE:
+            return put(items.table, self._tombstone(key, change, now_ms, {}), expression, condition)
+        return self._upsert(place, items, change, values, (expression, condition))
+
+    def of_state(
+        self, items: EntityItems | None, standing: Standing, change: Change, values: "Item", now_ms: int
+    ) -> list[Action]:
+        """Give the actions of a change of kind `state`. Raises `Poison` for an item that is not ours."""
+        business, aside, flag = standing.business, standing.aside, self._flag(standing)
+        if items is None or business is None:
+            return [self._keep_aside(aside, change, now_ms, flag)] if aside is not None else []
+        self._refuse_foreign(business, Kind.STATE)
+        expression = Expression()
+        condition = as_seen(expression, business, self._marks.deciding)
+        if change.verb is not Verb.DELETE:
+            carried = {**values, **(flag if aside is not None else {})}
+            upsert = self._upsert(business, items, change, carried, (expression, condition))
+            return [upsert, *self._leave_aside(standing)]
+        if aside is None:
+            return [put(items.table, self._tombstone(business.key, change, now_ms, flag), expression, condition)]
+        gone = [] if business.item is None else [delete(business, expression, condition)]
+        return [*gone, self._keep_aside(aside, change, now_ms, flag)]
+
+    def of_event(
+        self, items: EntityItems | None, standing: Standing, change: Change, values: "Item", now_ms: int
+    ) -> list[Action]:
+        """Give the actions of a change of kind `event`. Raises `Poison` for an item that is not ours."""
+        ledger = ledger_item(change, now_ms, self._settings.memory_ms)
+        # What is parked must not be overtaken, so this is asked in the very transaction.
+        actions = [put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]
+        if items is not None and standing.business is not None:
+            self._refuse_foreign(standing.business, Kind.EVENT)
+            expression = Expression()
+            condition = as_seen(expression, standing.business, self._marks.deciding)
+            sets = {**values, self._marks.last: text(change.id)}
+            removes = self._gone(items, values)
+            actions.append(update(standing.business, sets, removes, expression, condition))
+        return actions
+
+    def _upsert(
+        self,
+        place: Place,
+        items: EntityItems,
+        change: Change,
+        values: "Item",
+        only_if: tuple[Expression, str],
+    ) -> Action:
+        marks = self._marks
+        guard = marks.guard(change)
+        # An entity that lives again must not expire.
+        removes = [marks.deleted, marks.decided, marks.expires, *self._gone(items, values)]
+        if marks.rowhash not in guard:
+            removes.append(marks.rowhash)
+        return update(place, {**values, **guard}, removes, *only_if)
+
+    def _gone(self, items: EntityItems, values: "Item") -> list[str]:
+        return [name for name in (*items.columns, self._marks.dataref) if name not in values]
+
+    def _tombstone(
+        self, key: "Item", change: Change, now_ms: int, flag: "Mapping[str, Attribute]"
+    ) -> "dict[str, Attribute]":
+        # A whole item in the place of the old one: nothing of the user's stays, whatever the front office put there.
+        return {**key, **self._deleted(change, now_ms, flag)}
+
+    def _keep_aside(self, aside: Place, change: Change, now_ms: int, flag: "Mapping[str, Attribute]") -> Action:
+        expression = Expression()
+        condition = as_seen(expression, aside, self._marks.deciding)
+        held = (
+            self._deleted(change, now_ms, flag) if change.verb is Verb.DELETE else {**self._marks.guard(change), **flag}
+        )
+        return put(aside.table, {**aside.key, **held}, expression, condition)
+
+    def _leave_aside(self, standing: Standing) -> list[Action]:
+        aside = standing.aside
+        if aside is None or standing.home is not aside:
+            return []
+        if aside.item is None:
+            return [check_absent(aside)]
+        expression = Expression()
+        return [delete(aside, expression, as_seen(expression, aside, self._marks.deciding))]
+
+    def _deleted(self, change: Change, now_ms: int, flag: "Mapping[str, Attribute]") -> "dict[str, Attribute]":
+        marks = self._marks
+        # While something is parked, nothing of it may expire.
+        life = None if flag else self._settings.memory_ms
+        return {
+            **marks.guard(change),
+            marks.deleted: {"BOOL": True},
+            marks.decided: number(now_ms),
+            **expiring(now_ms, life, marks.expires),
+            **flag,
+        }
+
+    def _flag(self, standing: Standing) -> "dict[str, Attribute]":
+        home = standing.home
+        if home is None or home.item is None or self._marks.parked not in home.item:
+            return {}
+        return {self._marks.parked: home.item[self._marks.parked]}
+
+    def _refuse_foreign(self, business: Place, kind: Kind) -> None:
+        if business.item is not None and not self._marks.is_ours(business.item, kind) and not self._settings.adopt:
+            raise Poison(NOT_OURS, "an item is there that Isthmus did not write; the setting `adopt` takes it over")

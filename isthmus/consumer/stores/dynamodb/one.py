@@ -1,0 +1,274 @@
+"""Decides one change: each is atomic by itself.
+
+A change of kind `state` without handlers is one conditional write that decides by itself; its refusal brings back what
+stands there. Everything else, and everything that this cannot answer, is read, decided by the pure rules, and written
+in one transaction whose conditions say that what was read is still so. Where it is not, all of it begins again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.clock import Clock
+from isthmus.consumer.deciding import TRY, Decision, Memory, decide
+from isthmus.consumer.parking import parking_of
+from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of
+from isthmus.consumer.stores.dynamodb.actions import DynamoTransaction, actions_of, refuse_collisions
+from isthmus.consumer.stores.dynamodb.cancelled import CONFLICT, TOO_LARGE, Refusing, Unmet
+from isthmus.consumer.stores.dynamodb.effects import Effects
+from isthmus.consumer.stores.dynamodb.history import Tell
+from isthmus.consumer.stores.dynamodb.items import guard_of
+from isthmus.consumer.stores.dynamodb.lot import Lot
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.standing import Looking, Standing
+from isthmus.consumer.stores.dynamodb.values import text
+from isthmus.consumer.stores.dynamodb.writes import Action
+from isthmus.consumer.stores.port import Delivered, Entity, Refusal
+from isthmus.errors import Fatal, IsthmusError, Poison, Transient
+from isthmus.payloads import Payloads
+from isthmus.pipeline import Row
+
+if TYPE_CHECKING:
+    from isthmus.consumer.stores.dynamodb.values import Item
+
+_AT_ONCE = (Verb.UPSERT, Verb.DELETE)
+
+
+class Decided(NamedTuple):
+    """What became of a change."""
+
+    outcome: Outcome
+    tells: Sequence[Tell] = ()
+    parked: str = ""
+    """The reason, where it was parked now."""
+    alarm: bool = False
+    """The same transaction ID came with another row hash."""
+
+
+class _Refused(Exception):  # noqa: N818 - a fact about the change
+    """The change is poison, and of what kind."""
+
+    def __init__(self, poison: Poison, stage: str) -> None:
+        super().__init__(poison.message)
+        self.refusal = Refusal(poison, stage)
+
+
+class _Unknown(Exception):  # noqa: N818 - says nothing of itself
+    """A handler raised something that says nothing of itself: it must come again to count."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.poison = Poison(HANDLER_ERROR, type(error).__name__)
+
+
+class OneByOne:
+    """Decides single changes, in many threads at once."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        settings: DynamoSettings,
+        entities: Mapping[str, Entity],
+        *,
+        looking: Looking,
+        lot: Lot,
+        items: Mapping[str, EntityItems],
+        marks: Marks,
+        payloads: Payloads | None,
+        clock: Clock,
+    ) -> None:
+        self._requests = requests
+        self._settings = settings
+        self._entities = entities
+        self._looking = looking
+        self._lot = lot
+        self._items = items
+        self._marks = marks
+        self._effects = Effects(settings, marks)
+        self._payloads = payloads
+        self._clock = clock
+
+    def decide(self, delivered: Delivered, settled: set[str]) -> Decided:
+        """Decide one change that passed the fence. What it returns is durable, but for its tells.
+
+        `settled` are those IDs of the batch that an operator settled. Raises `Transient`, `TargetDown` and `Fatal`;
+        then the change may be decided again.
+        """
+        entity = self._entities.get(delivered.change.entity)
+        if delivered.change.id not in settled:
+            decided = self._at_once(delivered, entity)
+            if decided is not None:
+                return decided
+        unknown: Poison | None = None
+        for _ in range(self._settings.attempts):
+            try:
+                return self._by_transaction(delivered, entity, unknown)
+            except Unmet:
+                continue
+            except _Unknown as error:
+                unknown = error.poison
+        raise Transient("Others change the same items again and again.", cause=CONFLICT)
+
+    # one request
+
+    def _at_once(self, delivered: Delivered, entity: Entity | None) -> Decided | None:
+        """Try the one write that decides by itself; None where it does not answer."""
+        change = delivered.change
+        items = self._items.get(change.entity)
+        if entity is None or items is None or entity.kind is not Kind.STATE or entity.handlers:
+            return None
+        if change.verb not in _AT_ONCE or (change.verb is Verb.DELETE and self._settings.tombstones == "table"):
+            return None
+        if refusal_of(entity, delivered) is not None:
+            return None
+        try:
+            key = items.key(change.key)
+            values = self._values(items, key, change)
+            self._requests.write(self._effects.at_once(items, key, change, values, self._clock.now_ms()))
+        except Poison:
+            # A newer state may be there, or what is parked already: that is asked first.
+            return None
+        except Unmet as unmet:
+            return self._by_item(delivered, unmet.item)
+        return Decided(Outcome.APPLIED, [Tell(delivered, Outcome.APPLIED, new=True)])
+
+    def _by_item(self, delivered: Delivered, item: "Item") -> Decided | None:
+        """Decide by the item that stood in the way."""
+        guard = guard_of(item, self._marks.prefix)
+        if guard is None or self._marks.parked in item:
+            return None
+        change = delivered.change
+        decision = decide(change, Kind.STATE, Memory(guards={change.key: guard}))
+        return None if decision is TRY else _answered(delivered, decision)
+
+    # a transaction
+
+    def _by_transaction(self, delivered: Delivered, entity: Entity | None, unknown: Poison | None) -> Decided:
+        change = delivered.change
+        standing = self._looking.standing(change, entity)
+        if entity is not None and entity.kind is Kind.STATE and self._lot.free(standing, change):
+            raise Unmet({})
+        decision = decide(change, entity.kind if entity is not None else None, standing.memory(change))
+        if decision is not TRY:
+            if decision.outcome is Outcome.PARKED and decision.fresh:
+                return self._park(standing, delivered, refusal_by(decision, delivered), alarm=decision.alarm)
+            return _answered(delivered, decision, settled=standing.settled.item is not None)
+        refusal = refusal_of(entity, delivered)
+        if refusal is not None or entity is None:
+            return self._park(standing, delivered, refusal or Refusal(Poison("unknown-entity"), "decode"))
+        try:
+            self._take_effect(standing, entity, change, unknown)
+        except _Refused as refused:
+            return self._park(standing, delivered, refused.refusal)
+        if entity.kind is Kind.STATE and standing.lot.item is not None:
+            self._lot.free(self._looking.standing(change, entity), change)
+        return Decided(Outcome.APPLIED, [Tell(delivered, Outcome.APPLIED, new=True)])
+
+    def _take_effect(self, standing: Standing, entity: Entity, change: Change, unknown: Poison | None) -> None:
+        """Write a change and its effects, all or nothing. Raises `_Refused`, `_Unknown` and `Unmet`."""
+        items = self._items.get(entity.name)
+        ours = self._ours(standing, entity, items, change, claim=False)
+        theirs = self._handled(standing, entity, items, change, unknown) if entity.handlers else []
+        try:
+            self._transact(ours, theirs)
+        except _Refused as refused:
+            if refused.refusal.poison.reason != TOO_LARGE or refused.refusal.stage != "store" or not self._may_claim:
+                raise
+            # It is larger than its values alone: the front office keeps something on it too.
+            self._transact(self._ours(standing, entity, items, change, claim=True), theirs)
+
+    def _ours(
+        self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change, *, claim: bool
+    ) -> list[Action]:
+        if standing.unaddressed is not None:
+            raise _Refused(standing.unaddressed, "store")
+        make = self._effects.of_event if entity.kind is Kind.EVENT else self._effects.of_state
+        try:
+            values: Item = {}
+            if items is not None and standing.business is not None:
+                values = self._values(items, standing.business.key, change, claim=claim)
+            return make(items, standing, change, values, self._clock.now_ms())
+        except Poison as poison:
+            raise _Refused(poison, "store") from poison
+
+    def _handled(
+        self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change, unknown: Poison | None
+    ) -> list[Action]:
+        previous = self._previous(standing, items)
+        actions: list[Action] = []
+        for handler in entity.handlers:
+            transaction = DynamoTransaction(self._requests)
+            try:
+                returned = handler(transaction, change, previous)
+                transaction.raise_failure()
+                actions += actions_of(returned, self._settings.table)
+            except Poison as poison:
+                transaction.raise_failure()
+                raise _Refused(poison, "handler") from poison
+            except IsthmusError:
+                raise
+            except (Exception, SystemExit, GeneratorExit) as error:
+                transaction.raise_failure()
+                if unknown is not None:
+                    raise _Refused(Poison(HANDLER_ERROR, type(error).__name__), "handler") from error
+                raise _Unknown(error) from error
+        return actions
+
+    def _transact(self, ours: Sequence[Action], theirs: Sequence[Action]) -> None:
+        try:
+            refuse_collisions(ours, theirs)
+        except Poison as poison:
+            raise _Refused(poison, "handler") from poison
+        try:
+            self._requests.transact([*ours, *theirs], len(ours))
+        except Refusing as refusing:
+            stage = "store" if refusing.place < len(ours) else "handler"
+            raise _Refused(refusing.poison, stage) from refusing
+
+    def _values(self, items: EntityItems, key: "Item", change: Change, *, claim: bool = False) -> "Item":
+        """Give the values of a state, or where they are. Raises `Poison`."""
+        if change.verb is Verb.DELETE:
+            return {}
+        values = items.attributes(change)
+        if not claim and items.fits(key, values, change):
+            return values
+        if not self._may_claim or self._payloads is None:
+            raise Poison(TOO_LARGE, "the item would be larger than 400 KB")
+        reference = self._payloads.put(items.claimed(values))
+        kept = {name: value for name, value in values.items() if name not in items.columns}
+        return {**kept, self._marks.dataref: text(reference)}
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._settings.oversize == "claim" and self._payloads is not None
+
+    def _previous(self, standing: Standing, items: EntityItems | None) -> Row | None:
+        item = standing.business.item if standing.business is not None else None
+        if item is None or items is None or self._marks.deleted in item:
+            return None
+        claimed: Any = item.get(self._marks.dataref)
+        if claimed is None or self._payloads is None:
+            return items.row(item)
+        return items.row(item, self._payloads.get(claimed["S"]))
+
+    def _park(self, standing: Standing, delivered: Delivered, refusal: Refusal, *, alarm: bool = False) -> Decided:
+        parking = parking_of(delivered, refusal)
+        try:
+            self._lot.park(standing, parking, self._clock.now_ms())
+        except Refusing as refusing:
+            message = f"The front office's own table refuses a row: {refusing.poison.message}."
+            raise Fatal(message) from refusing
+        return Decided(Outcome.PARKED, parked=parking.reason, alarm=alarm)
+
+
+def _answered(delivered: Delivered, decision: Decision, *, settled: bool = False) -> Decided:
+    """Give what becomes of a change of which nothing is to be written but history."""
+    outcome = decision.outcome or Outcome.PARKED
+    if outcome is Outcome.DUPLICATE:
+        # It took effect, and perhaps nobody came to tell it.
+        tells = [] if settled else [Tell(delivered, Outcome.APPLIED, new=False)]
+    else:
+        tells = [Tell(delivered, outcome, new=False)] if outcome is Outcome.STALE else []
+    return Decided(outcome, tells, alarm=decision.alarm)

@@ -1,0 +1,152 @@
+"""Forgetting what is old, by a scan of our own in portions. TTL may have been there before, or be late."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from isthmus.consumer.stores.dynamodb.bodies import HASH
+from isthmus.consumer.stores.dynamodb.cancelled import Unmet
+from isthmus.consumer.stores.dynamodb.items import (
+    BODY,
+    GUARD,
+    HISTORY,
+    LEDGER,
+    PARTITION_KEY,
+    SETTLED,
+    SHARED,
+    SORT_KEY,
+    item_key,
+)
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.values import number
+from isthmus.consumer.stores.dynamodb.writes import Expression, Place, as_seen, delete
+from isthmus.consumer.stores.port import Pruned
+from isthmus.lifecycle import Stop
+
+if TYPE_CHECKING:
+    from isthmus.consumer.stores.dynamodb.values import Item
+
+_ANY_SETTLED = item_key(SHARED, SETTLED)
+
+
+class Pruning:
+    """Forgets, at most `portion` items between two looks at the stop. Its methods raise as the store does."""
+
+    def __init__(self, requests: Requests, table: str, marks: Marks, stop: Stop, portion: int) -> None:
+        self._requests = requests
+        self._table = table
+        self._marks = marks
+        self._stop = stop
+        self._portion = portion
+        self._counts = {GUARD: 0, LEDGER: 0, SETTLED: 0, HISTORY: 0}
+
+    def run(self, tables: "dict[str, EntityItems]", *, memory_before_ms: int, history_before_ms: int) -> Pruned:
+        """Delete what was decided before these moments; `tables` are those whose items carry guards."""
+        for name, items in tables.items():
+            for found in self._portions(name, self._old_tombstones(memory_before_ms)):
+                for item in found:
+                    key = {attribute: item[attribute] for attribute in items.key_names}
+                    self._forget_tombstone(Place(name, key, item))
+        self._own(memory_before_ms, history_before_ms)
+        return Pruned(*(self._counts[kind] for kind in (GUARD, LEDGER, SETTLED, HISTORY)))
+
+    def _own(self, memory_before_ms: int, history_before_ms: int) -> None:
+        moments = {HISTORY: ("decided", history_before_ms), LEDGER: ("decided", memory_before_ms)}
+        moments |= {GUARD: (self._marks.decided, memory_before_ms), BODY: ("written", memory_before_ms)}
+        bodies, named, settled_left, marked = list[Place](), set[str](), 0, False
+        for portion in self._portions(self._table, {}):
+            named.update(item[HASH]["S"] for item in portion if HASH in item)
+            old: dict[str, list[Place]] = {kind: [] for kind in moments}
+            for item in portion:
+                place, kind = Place(self._table, _key(item), item), _kind(item)
+                if kind == SETTLED:
+                    settled_left += not self._forget_settled(place, memory_before_ms)
+                elif place.key == _ANY_SETTLED:
+                    marked = True
+                elif kind in moments and _before(item, *moments[kind]):
+                    old[kind].append(place)
+            self._requests.write_many(self._table, delete=[place.key for place in (*old[HISTORY], *old[LEDGER])])
+            self._counts[HISTORY] += len(old[HISTORY])
+            self._counts[LEDGER] += len(old[LEDGER])
+            for place in old[GUARD]:
+                self._forget_tombstone(place)
+            bodies += old[BODY]
+        if not self._stop.requested():
+            self._forget_bodies(bodies, named)
+            if marked and not settled_left:
+                self._unmark_settled(memory_before_ms)
+
+    def _forget_settled(self, place: Place, before_ms: int) -> bool:
+        return _before(place.item or {}, "decided", before_ms) and self._forget(place, SETTLED, "decided")
+
+    def _forget_bodies(self, bodies: "list[Place]", named: set[str]) -> None:
+        for place in bodies:
+            # Written before the item that names it: what is that old and has no name was left by a crash, or is done.
+            if place.key[PARTITION_KEY]["S"].removeprefix(BODY) not in named:
+                self._forget(place, None, "written")
+
+    def _unmark_settled(self, before_ms: int) -> None:
+        """Take away what makes every batch look for settled IDs, when none is left. Whoever settles one writes it."""
+        place, expression = Place(self._table, _ANY_SETTLED), Expression()
+        condition = f"{expression.name('decided')} < {expression.value(number(before_ms))}"
+        self._try(place, expression, condition)
+
+    def _old_tombstones(self, before_ms: int) -> dict[str, Any]:
+        marks, expression = self._marks, Expression()
+        condition = (
+            f"attribute_exists({expression.name(marks.version)}) AND {expression.absent(marks.parked)} "
+            f"AND {expression.name(marks.decided)} < {expression.value(number(before_ms))}"
+        )
+        return {"FilterExpression": condition, **expression.members()}
+
+    def _forget_tombstone(self, place: Place) -> None:
+        # It may have come alive meanwhile, or something of it was parked.
+        item = place.item or {}
+        if self._marks.version in item and self._marks.parked not in item:
+            self._forget(place, GUARD, self._marks.decided, *self._marks.deciding)
+
+    def _forget(self, place: Place, counted: str | None, *same: str) -> bool:
+        """Delete an item that is still as it was read. Say whether it was."""
+        expression = Expression()
+        if not self._try(place, expression, as_seen(expression, place, same)):
+            return False
+        if counted is not None:
+            self._counts[counted] += 1
+        return True
+
+    def _try(self, place: Place, expression: Expression, condition: str) -> bool:
+        try:
+            self._requests.write(delete(place, expression, condition))
+        except Unmet:
+            return False
+        return True
+
+    def _portions(self, table: str, wanted: dict[str, Any]) -> "Iterator[list[Item]]":
+        if self._stop.requested():
+            return
+        portion: list[Item] = []
+        for item in self._requests.scan(table, Limit=self._portion, **wanted):
+            portion.append(item)
+            if len(portion) >= self._portion:
+                yield portion
+                portion = []
+                if self._stop.requested():
+                    return
+        yield portion
+
+
+def _kind(item: "Item") -> str:
+    pk, sk = item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
+    if pk.startswith(BODY):
+        return BODY
+    if sk in {LEDGER, SETTLED}:
+        return sk if pk != SHARED else ""
+    return next((kind for kind in (HISTORY, GUARD) if sk.startswith(kind)), "")
+
+
+def _key(item: "Item") -> "Item":
+    return {name: item[name] for name in (PARTITION_KEY, SORT_KEY)}
+
+
+def _before(item: "Item", name: str, moment_ms: int) -> bool:
+    return name in item and int(item[name]["N"]) < moment_ms

@@ -1,0 +1,155 @@
+"""Reads a DynamoDB front office beside whoever decides in it.
+
+Counting scans: our own table, and the user's for their guards. That reads, and costs, all of them; a trace of a key
+reads what belongs to it, and a trace of a transaction ID scans only where neither ledger nor key knows it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from isthmus.chance import system_chance
+from isthmus.change import Kind
+from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.dynamodb.items import (
+    GUARD,
+    HISTORY,
+    LEDGER,
+    OUTBOX,
+    PARKED,
+    PARTITION_KEY,
+    SETTLED,
+    SHARED,
+    SORT_KEY,
+    guard_of,
+    history_row,
+    ledger_key,
+    of_key,
+    parked_row,
+)
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.writes import Expression, Place
+from isthmus.consumer.stores.port import Entity
+from isthmus.consumer.stores.reading import ParkedReason, Trace
+from isthmus.errors import Poison
+from isthmus.lifecycle import ThreadStop
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from isthmus.consumer.stores.dynamodb.values import Item
+
+
+class DynamoReader:
+    """`StoreReader` on DynamoDB. What it gives is of one moment per item, and not of one for all of them."""
+
+    def __init__(self, client: "DynamoDBClient", settings: DynamoSettings, entities: Sequence[Entity]) -> None:
+        self._requests = Requests(client, settings, stop=ThreadStop(), chance=system_chance())
+        self._table = settings.table
+        self._marks = Marks(settings.prefix)
+        self._states = [
+            EntityItems(entity, entity.mapping, self._marks)
+            for entity in entities
+            if entity.mapping is not None and entity.kind is Kind.STATE
+        ]
+
+    def counts(self) -> Mapping[str, int]:
+        """Give numbers of items by name."""
+        counts: Counter[str] = Counter()
+        parked: set[str] = set()
+        for item in self._requests.scan(self._table):
+            pk, sk = item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
+            if sk.startswith(HISTORY):
+                counts[f"history_{item['outcome']['S']}"] += 1
+            elif sk.startswith(PARKED):
+                counts["parked_changes"] += 1
+                parked.add(pk)
+            elif sk.startswith(GUARD):
+                self._count(counts, item)
+            elif sk == LEDGER or (sk == SETTLED and pk != SHARED):
+                counts[sk] += 1
+            elif pk == OUTBOX:
+                counts[OUTBOX] += 1
+        for _, item in self._guarded():
+            self._count(counts, item)
+        counts["parked_keys"] = len(parked)
+        names = ("guards", "deleted", LEDGER, SETTLED, OUTBOX, "parked_changes")
+        return dict.fromkeys(names, 0) | counts
+
+    def parked_by_reason(self) -> list[ParkedReason]:
+        """Give what is parked, the most changes first."""
+        changes: Counter[str] = Counter()
+        keys: dict[str, set[str]] = {}
+        for item in self._requests.scan(
+            self._table,
+            FilterExpression="begins_with(sk, :parked)",
+            ExpressionAttributeValues={":parked": {"S": PARKED}},
+        ):
+            reason = item["reason"]["S"]
+            changes[reason] += 1
+            keys.setdefault(reason, set()).add(item[PARTITION_KEY]["S"])
+        found = [ParkedReason(reason, len(keys[reason]), count) for reason, count in changes.items()]
+        return sorted(found, key=lambda each: (-each.changes, each.reason))
+
+    def trace(self, key_or_txn: str) -> Trace | None:
+        """Explain the entity of a key, or of a transaction ID."""
+        ledger = self._requests.get(Place(self._table, ledger_key(key_or_txn)))
+        took_effect = None if ledger is None else int(ledger["decided"]["N"])
+        found = self._of_key(key_or_txn, took_effect)
+        if _anything(found):
+            return found
+        key = ledger["key"]["S"] if ledger is not None else self._key_of(key_or_txn)
+        return None if key is None else self._of_key(key, took_effect)
+
+    def _of_key(self, key: str, took_effect_ms: int | None) -> Trace:
+        items = list(self._requests.query(self._table, of_key(key), "", {}))
+        guards = [item for item in items if item[SORT_KEY]["S"].startswith(GUARD)]
+        for entity in self._states:
+            try:
+                item = self._requests.get(Place(entity.table, entity.key(key)))
+            except Poison:
+                continue
+            guards += [item] if item is not None else []
+        standing = [guard for item in guards if (guard := guard_of(item, self._marks.prefix)) is not None]
+        return Trace(
+            key=key,
+            guard=max(standing, key=lambda guard: guard.version, default=None),
+            history=[history_row(item) for item in items if item[SORT_KEY]["S"].startswith(HISTORY)],
+            parked=[parked_row(item) for item in items if item[SORT_KEY]["S"].startswith(PARKED)],
+            took_effect_ms=took_effect_ms,
+        )
+
+    def _key_of(self, txn: str) -> str | None:
+        wanted = {"FilterExpression": "txn = :txn", "ExpressionAttributeValues": {":txn": {"S": txn}}}
+        for item in self._requests.scan(self._table, **wanted):
+            if "key" in item:
+                return item["key"]["S"]
+        for entity, item in self._guarded():
+            guard: Guard | None = guard_of(item, self._marks.prefix)
+            if guard is not None and guard.txn == txn:
+                return entity.entity_key(item)
+        return None
+
+    def _guarded(self) -> "Iterator[tuple[EntityItems, Item]]":
+        """Give the items that carry guards, each once, with a type whose item it is."""
+        expression = Expression()
+        wanted: dict[str, Any] = {
+            "FilterExpression": f"attribute_exists({expression.name(self._marks.version)})",
+            **expression.members(),
+        }
+        for table in dict.fromkeys(entity.table for entity in self._states):
+            sharing = [entity for entity in self._states if entity.table == table]
+            for item in self._requests.scan(table, **wanted):
+                yield next((each for each in sharing if each.entity_key(item) is not None), sharing[0]), item
+
+    def _count(self, counts: Counter[str], item: "Item") -> None:
+        guard = guard_of(item, self._marks.prefix)
+        if guard is not None:
+            counts["guards"] += 1
+            counts["deleted"] += guard.deleted
+
+
+def _anything(trace: Trace) -> bool:
+    return trace.guard is not None or bool(trace.history or trace.parked)

@@ -1,0 +1,142 @@
+"""What stands in DynamoDB of one change's key and transaction ID, as it was together at one moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from isthmus.change import Change, Kind
+from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.dynamodb.items import (
+    GUARD,
+    guard_key,
+    guard_of,
+    ledger_key,
+    lot_key,
+    of_key,
+    parked_key,
+    settled_key,
+)
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.writes import Place
+from isthmus.consumer.stores.port import Entity
+from isthmus.errors import Poison
+
+
+@dataclass(slots=True)
+class Standing:
+    """What was read for one change."""
+
+    ledger: Place
+    settled: Place
+    lot: Place
+    row: Place
+    """Where the change itself would be parked."""
+    business: Place | None = None
+    """The entity's item in the user's table; None where it has no table, or a key that no item can have."""
+    aside: Place | None = None
+    """The guard in our own table, where one may be."""
+    unaddressed: Poison | None = None
+    """Why the entity has no item."""
+    guard: Guard | None = None
+    home: Place | None = field(default=None)
+    """Which of the two carries guard and parked flag, or would. None for an item of somebody else's."""
+
+    @property
+    def newest_parked(self) -> str | None:
+        """The newest parked version of the key, None where nothing is parked."""
+        return None if self.lot.item is None else self.lot.item["newest"]["S"]
+
+    def memory(self, change: Change) -> Memory:
+        """Give what the pure rules ask for."""
+        memory = Memory()
+        if self.guard is not None:
+            memory.guards[change.key] = self.guard
+        if self.ledger.item is not None:
+            memory.ledger[change.id] = self.ledger.item["rowhash"]["S"]
+        if self.settled.item is not None:
+            memory.settled.add(change.id)
+        if self.row.item is not None:
+            memory.parked[change.key, change.id] = self.row.item["rowhash"]["S"]
+        if self.newest_parked is not None:
+            memory.newest_parked[change.key] = self.newest_parked
+        return memory
+
+
+class Looking:
+    """Reads what stands of a change."""
+
+    def __init__(
+        self, requests: Requests, settings: DynamoSettings, entities: Mapping[str, EntityItems], marks: Marks
+    ) -> None:
+        self._requests = requests
+        self._settings = settings
+        self._entities = entities
+        self._marks = marks
+
+    def standing(self, change: Change, entity: Entity | None) -> Standing:
+        """Give what stands there now. `entity` is None for a type that nobody knows: its guard may be anywhere."""
+        table = self._settings.table
+        business, aside, unaddressed = self._own(change, entity)
+        own = [
+            Place(table, ledger_key(change.id)),
+            Place(table, settled_key(change.id)),
+            Place(table, lot_key(change.key)),
+            Place(table, parked_key(change.key, change.version, change.id)),
+        ]
+        rest = [place for place in (business, aside) if place is not None]
+        if entity is None:
+            rest = self._anywhere(change.key)
+        # At one moment: an ID that is settled while its parked change goes must not be found in neither place.
+        ledger, settled, lot, row, *found = self._requests.read([*own, *rest])
+        standing = Standing(ledger, settled, lot, row, unaddressed=unaddressed)
+        if entity is None:
+            standing.guard = self._newest(found, change.key)
+            return standing
+        if business is not None:
+            standing.business = found.pop(0)
+        if aside is not None:
+            standing.aside = found.pop(0)
+        if entity.kind is Kind.STATE:
+            standing.home = self._home(standing)
+            if standing.home is not None and standing.home.item is not None:
+                standing.guard = guard_of(standing.home.item, self._marks.prefix)
+        return standing
+
+    def _own(self, change: Change, entity: Entity | None) -> tuple[Place | None, Place | None, Poison | None]:
+        if entity is None:
+            return None, None, None
+        items, business, aside, unaddressed = self._entities.get(entity.name), None, None, None
+        if items is not None:
+            try:
+                business = Place(items.table, items.key(change.key))
+            except Poison as poison:
+                unaddressed = poison
+        if entity.kind is Kind.STATE and (items is None or self._settings.tombstones == "table"):
+            aside = Place(self._settings.table, guard_key(change.key, entity.name))
+        return business, aside, unaddressed
+
+    def _home(self, standing: Standing) -> Place | None:
+        business, aside = standing.business, standing.aside
+        if business is not None and business.item is not None and self._marks.is_ours(business.item, Kind.STATE):
+            return business
+        if aside is not None:
+            return aside
+        return business if business is not None and business.item is None else None
+
+    def _anywhere(self, key: str) -> list[Place]:
+        places = []
+        for items in self._entities.values():
+            try:
+                places.append(Place(items.table, items.key(key)))
+            except Poison:
+                continue
+        # Types may share a table, and then one item is theirs together.
+        return list({repr((place.table, place.key)): place for place in places}.values())
+
+    def _newest(self, found: Sequence[Place], key: str) -> Guard | None:
+        begins = {":guard": {"S": GUARD}}
+        asides = self._requests.query(self._settings.table, of_key(key), " AND begins_with(sk, :guard)", begins)
+        items = [*(place.item for place in found if place.item is not None), *asides]
+        guards = [guard for item in items if (guard := guard_of(item, self._marks.prefix)) is not None]
+        return max(guards, key=lambda guard: guard.version, default=None)

@@ -1,0 +1,69 @@
+"""The DynamoDB store: setting up, checking and pruning. What decides is `DynamoDecider`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from isthmus.chance import Chance, system_chance
+from isthmus.change import Kind
+from isthmus.consumer.stores.dynamodb import schema
+from isthmus.consumer.stores.dynamodb.checks import check_entity
+from isthmus.consumer.stores.dynamodb.pruning import Pruning
+from isthmus.consumer.stores.dynamodb.requests import Requests
+from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.port import Entity, Pruned
+from isthmus.lifecycle import Stop, ThreadStop
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+
+class DynamoStore:
+    """A front office in DynamoDB. It never makes a table of the user's.
+
+    The client is made by `isthmus.aws.client`, and belongs to who made it.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        settings: DynamoSettings,
+        entities: Sequence[Entity],
+        *,
+        stop: Stop | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._entities = entities
+        self._stop = stop or ThreadStop()
+        self._chance = chance or system_chance()
+
+    def prepare(self, *, dry_run: bool = False) -> list[str]:
+        """Make our own table where it is not there; give what is made, in words. Safe to repeat."""
+        if not dry_run:
+            schema.prepare(self._client, self._settings.table, stop=self._stop)
+        return schema.description(self._settings.table)
+
+    def versions(self) -> tuple[int | None, int]:
+        """Give the schema version of the table that is there, and the one that `prepare` makes."""
+        return schema.version(self._client, self._settings.table), schema.SCHEMA_VERSION
+
+    def check(self, entities: Sequence[Entity]) -> None:
+        """Compare mappings with the real tables' keys and indexes. Changes nothing."""
+        schema.refuse_newer(self._client, self._settings.table)
+        for entity in entities:
+            if entity.mapping is not None:
+                check_entity(self._client, self._settings, entity, entity.mapping)
+
+    def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
+        """Forget what was decided before these moments; see `Store`."""
+        marks = Marks(self._settings.prefix)
+        tables = {
+            entity.mapping.table: EntityItems(entity, entity.mapping, marks)
+            for entity in self._entities
+            if entity.mapping is not None and entity.kind is Kind.STATE
+        }
+        requests = Requests(self._client, self._settings, stop=stop, chance=self._chance)
+        pruning = Pruning(requests, self._settings.table, marks, stop, portion)
+        return pruning.run(tables, memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
