@@ -9,7 +9,7 @@ from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.clock import Clock
 from isthmus.console.commands.setup import prepare
 from isthmus.console.demo.chaos import Chaos
-from isthmus.console.demo.fronts import DynamoFront, Front, open_front
+from isthmus.console.demo.fronts import Front, open_front
 from isthmus.console.demo.office import Office
 from isthmus.console.demo.pipeline import Pipeline, free_port
 from isthmus.console.demo.plan import Place, Plan
@@ -79,8 +79,6 @@ def _start(  # noqa: PLR0917 - it is the one caller's own second half
     watch.until(lambda: office.scheduled is not None, _QUICK_SECONDS)
     view.say(f"the back office holds {office.scheduled:,} flights")
     checkpoints = Wiring(settings).checkpoints()
-    if isinstance(front, DynamoFront):
-        front.counting_by(checkpoints)
     pipeline = Pipeline(place, view.say)
     stack.callback(pipeline.end)
     watch.add(pipeline.check)
