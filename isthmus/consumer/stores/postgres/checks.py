@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from isthmus.change import VERSION_DIGITS
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.postgres.columns import columns_of, regclass
 from isthmus.consumer.stores.postgres.connection import Connection
-from isthmus.consumer.stores.postgres.names import literal, quoted
-from isthmus.consumer.stores.postgres.schema import SCHEMA_VERSION, TABLES
+from isthmus.consumer.stores.postgres.names import quoted
+from isthmus.consumer.stores.postgres.own import one, refuse_closed_schema, refuse_without_rights
 from isthmus.consumer.stores.postgres.values import Column, hold_for
 from isthmus.errors import Missing, Refused
 
-_SETUP = "Run `isthmus store init`."
+_TABLE = {"r", "p"}
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
-_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _KEY_TYPES = {"text", "character varying"}
 _NUMBERS = frozenset({"integer", "number", "decimal"})
 _FITS: Mapping[str, frozenset[str]] = {
@@ -33,45 +33,40 @@ _FITS: Mapping[str, frozenset[str]] = {
     "text[]": frozenset({"array"}),
 }
 """What a column may get, where not anything: by the words of `isthmus.contracts`."""
+_NAMED_KEYS = frozenset({"string", "date", "date-time", "time", "uuid", "decimal"})
+"""What an enumeration's column may get: its own words."""
 
+# ON CONFLICT takes every such index on the key columns, so all of them must be asked at once, and tell keys apart
+# byte by byte.
 _UNIQUE = """
-    SELECT array_agg(a.attname ORDER BY a.attname),
-        bool_and(coalesce(c.collisdeterministic, true))
+    SELECT array_agg(a.attname ORDER BY a.attname), bool_and(coalesce(c.collisdeterministic, true)),
+        i.indexrelid::regclass::text, i.indimmediate, min(u.conname), min(pg_get_constraintdef(u.oid))
     FROM pg_index i
-    JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) ON k.place <= i.indnkeyatts
+    LEFT JOIN pg_constraint u ON u.conindid = i.indexrelid AND u.contype IN ('p', 'u')
+    JOIN LATERAL unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, ruled, place)
+        ON k.place <= i.indnkeyatts
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-    LEFT JOIN pg_collation c ON c.oid = a.attcollation
-    WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+    LEFT JOIN pg_collation c ON c.oid = k.ruled
+    WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
         AND i.indexprs IS NULL
     GROUP BY i.indexrelid"""
+_TAKES_FOR_EQUAL = """
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+    JOIN pg_collation c ON c.oid = a.attcollation
+    WHERE a.attrelid = to_regclass(%s) AND a.attname = ANY (%s) AND NOT c.collisdeterministic"""
 _NEEDED = """
-    SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
-    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attnotnull AND NOT atthasdef
-        AND attidentity = '' AND attgenerated = ''"""
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped AND (a.attnotnull OR t.typnotnull)
+        AND NOT a.atthasdef AND t.typdefault IS NULL AND a.attidentity = '' AND a.attgenerated = ''"""
 _MADE_BY_ITSELF = """
     SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
         AND (attgenerated <> '' OR attidentity = 'a')"""
-
-
-def refuse_newer(connection: Connection, schema: str) -> None:
-    """Raise `Refused` when our own tables were made by a release that this one does not know."""
-    if _one(connection, "SELECT to_regclass(%s)", f"{quoted(schema)}.meta") is None:
-        return
-    found = _one(connection, f"SELECT value FROM {quoted(schema)}.meta WHERE name = %s", "schema_version")  # noqa: S608 - quoted
-    if found is not None and not (found.isdecimal() and int(found) <= SCHEMA_VERSION):
-        raise Refused(
-            f"Schema {schema!r} was made by a newer release (schema {found}, this one knows {SCHEMA_VERSION}).",
-            hint="Install that release.",
-        )
-
-
-def check_own(connection: Connection, schema: str) -> None:
-    """See that our own tables are there, and ours to write. Raises `Missing` or `Refused`."""
-    for table in TABLES:
-        name = f"{quoted(schema)}.{table}"
-        if _one(connection, "SELECT to_regclass(%s)", name) is None:
-            raise Missing(f"The front office has no table {schema}.{table} of ours.", hint=_SETUP)
-        _refuse_without_rights(connection, name, schema)
+# Schemas that this user may not use do not exist for a name without a schema.
+_HIDDEN = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = %s AND c.relkind IN ('r', 'p') AND NOT has_schema_privilege(n.oid, 'USAGE')
+        AND n.nspname = ANY (string_to_array(replace(current_setting('search_path'), '"', ''), ', '))"""
 
 
 def check_mapping(connection: Connection, entity: Entity) -> None:
@@ -79,25 +74,39 @@ def check_mapping(connection: Connection, entity: Entity) -> None:
     mapping = entity.mapping
     if mapping is None:
         return
+    if mapping.schema is not None:
+        refuse_closed_schema(connection, mapping.schema)
     name, wanted = regclass(mapping), _wanted(mapping)
     columns = columns_of(connection, mapping)
     if not columns:
-        keys = ", ".join(quoted(key) for key in mapping.keys)
-        others = "".join(f"{quoted(column)} text, " for column in wanted)
-        raise Missing(
-            f"Entity {entity.name}: the front office has no table {mapping.table!r}.",
-            hint=f"Run: CREATE TABLE {name} ({others}PRIMARY KEY ({keys}));",
-        )
-    kind = _one(connection, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", name)
-    if kind in _KINDS:
+        raise _missing(connection, entity.name, mapping, wanted)
+    kind = one(connection, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)", name)
+    if kind not in _TABLE:
         raise Refused(
-            f"Entity {entity.name}: {mapping.table!r} is {_KINDS[kind]}, and not a table.",
-            hint="Name the table under [entities.NAME] table.",
+            f"Entity {entity.name}: {mapping.table!r} is {_KINDS.get(kind, 'something else')}, and not a table.",
+            hint=f"Name the table under [entities.{entity.name}] table.",
         )
-    _refuse_without_rights(connection, name, mapping.schema)
+    refuse_without_rights(connection, name)
+    _refuse_what_hides_rows(connection, entity.name, mapping)
     for refusal in _wrong_columns(connection, entity, mapping, columns, wanted):
         raise refusal
     _refuse_without_key(connection, entity.name, mapping)
+
+
+def _missing(connection: Connection, entity: str, mapping: TableMapping, wanted: list[str]) -> Missing | Refused:
+    if mapping.schema is None:
+        hidden = one(connection, _HIDDEN, mapping.table)
+        if hidden is not None:
+            refuse_closed_schema(connection, hidden)
+    keys = ", ".join(quoted(key) for key in mapping.keys)
+    columns = "".join(f"{quoted(column)} text, " for column in dict.fromkeys(wanted))
+    first = ""
+    if mapping.schema is not None and one(connection, "SELECT to_regnamespace(%s)", quoted(mapping.schema)) is None:
+        first = f"CREATE SCHEMA {quoted(mapping.schema)}; "
+    return Missing(
+        f"Entity {entity}: the front office has no table {mapping.table!r}.",
+        hint=f"Run: {first}CREATE TABLE {regclass(mapping)} ({columns}PRIMARY KEY ({keys}));",
+    )
 
 
 def _wanted(mapping: TableMapping) -> list[str]:
@@ -120,26 +129,22 @@ def _wrong_columns(
         elif wanted.count(column) > 1:
             yield Refused(f"{place} would get two values.", hint="Map each column once.")
     for column in [*mapping.keys, *([mapping.version_column] if mapping.version_column else [])]:
-        if columns[column].base not in _KEY_TYPES:
+        found = columns[column]
+        short = column == mapping.version_column and found.length is not None and found.length < VERSION_DIGITS
+        if found.base not in _KEY_TYPES or short:
+            needs = f"{VERSION_DIGITS} characters of text" if short else "text as it is"
             yield Refused(
-                f"{who}column {column!r} of table {mapping.table!r} is {columns[column].base}; "
-                "it must hold text as it is.",
+                f"{who}column {column!r} of table {mapping.table!r} is {found.base}; it must hold {needs}.",
                 hint=f"Run: ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE text;",
             )
     for field, column in mapping.columns.items():
         yield from _wrong_type(entity, mapping, field, columns[column])
-    rows: Any = connection.execute(_NEEDED, (name,))
-    for column, declared in rows:
-        if column not in wanted:
-            yield Refused(
-                f"{who}column {column!r} ({declared}) of table {mapping.table!r} needs a value, which no field gives.",
-                hint=f"Map a field to it, or run: ALTER TABLE {name} ALTER COLUMN {quoted(column)} DROP NOT NULL;",
-            )
+    yield from _unmapped(connection, entity, mapping, wanted)
 
 
 def _wrong_type(entity: Entity, mapping: TableMapping, field: str, column: Column) -> Iterator[Refused]:
     types = entity.types.get(field, frozenset()) - {"null"}
-    takes = _FITS.get(column.base)
+    takes = _NAMED_KEYS if column.category == "E" else _FITS.get(column.base)
     misfit = hold_for(column) is None or (mapping.values is None and takes is not None and types and not types & takes)
     if misfit:
         what = f", and field {field!r} holds {' or '.join(sorted(types))}" if types else ""
@@ -149,39 +154,67 @@ def _wrong_type(entity: Entity, mapping: TableMapping, field: str, column: Colum
         )
 
 
+def _unmapped(connection: Connection, entity: Entity, mapping: TableMapping, wanted: list[str]) -> Iterator[Refused]:
+    name = regclass(mapping)
+    rows: Any = connection.execute(_NEEDED, (name,))
+    for column, declared, by_column in rows:
+        if column not in wanted:
+            mending = f"ALTER TABLE {name} ALTER COLUMN {quoted(column)}" if by_column else f"ALTER DOMAIN {declared}"
+            yield Refused(
+                f"Entity {entity.name}: column {column!r} ({declared}) of table {mapping.table!r} needs a value, "
+                "which no field gives.",
+                hint=f"Map a field to it, or run: {mending} DROP NOT NULL;",
+            )
+
+
+def _refuse_what_hides_rows(connection: Connection, entity: str, mapping: TableMapping) -> None:
+    found: Any = connection.execute(
+        "SELECT row_security_active(oid), current_user, EXISTS (SELECT 1 FROM pg_rewrite WHERE ev_class = c.oid) "
+        "FROM pg_class c WHERE oid = to_regclass(%s)",
+        (regclass(mapping),),
+    ).fetchone()
+    hides, user, ruled = found
+    if hides:
+        # A row that a policy hides would not be deleted, and nobody would hear of it.
+        raise Refused(
+            f"Entity {entity}: {mapping.table!r} has row security, which holds for the user {user!r}.",
+            hint=f"Run: ALTER ROLE {quoted(user)} BYPASSRLS;",
+        )
+    if ruled:
+        raise Refused(
+            f"Entity {entity}: {mapping.table!r} has rules, and PostgreSQL takes no upsert there.",
+            hint="Make triggers of its rules.",
+        )
+
+
 def _refuse_without_key(connection: Connection, entity: str, mapping: TableMapping) -> None:
     name, keys = regclass(mapping), sorted(mapping.keys)
+    unlike: Any = connection.execute(_TAKES_FOR_EQUAL, (name, keys)).fetchone()
+    if unlike is not None:
+        column, declared = unlike
+        raise Refused(
+            f"Entity {entity}: column {column!r} of table {mapping.table!r} takes different keys for equal.",
+            hint=f'Run: ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE {declared} COLLATE "C";',
+        )
     rows: Any = connection.execute(_UNIQUE, (name,))
-    if not any(sorted(found) == keys and bytewise for found, bytewise in rows):
+    found = [row for columns, *row in rows if sorted(columns) == keys]
+    for bytewise, index, at_once, constraint, definition in found:
+        if not at_once:
+            mended = definition.replace(" INITIALLY DEFERRED", "").replace(" DEFERRABLE", "")
+            raise Refused(
+                f"Entity {entity}: the key {constraint!r} of table {mapping.table!r} is not asked at once.",
+                hint=f"Run: ALTER TABLE {name} DROP CONSTRAINT {quoted(constraint)}, "
+                f"ADD CONSTRAINT {quoted(constraint)} {mended};",
+            )
+        if not bytewise:
+            raise Refused(
+                f"Entity {entity}: the index {index} of table {mapping.table!r} takes different keys for equal.",
+                hint=f"Run: DROP INDEX {index};",
+            )
+    if not found:
         listed = ", ".join(quoted(key) for key in mapping.keys)
         raise Refused(
             f"Entity {entity}: {mapping.table!r} has no unique index on {', '.join(map(repr, mapping.keys))} alone, "
-            "asked at once and comparing byte by byte.",
+            "for all rows.",
             hint=f"Run: CREATE UNIQUE INDEX ON {name} ({listed});",
         )
-
-
-def _refuse_without_rights(connection: Connection, name: str, schema: str | None) -> None:
-    usage = "has_schema_privilege(c.relnamespace, 'USAGE')"
-    rights = ", ".join(f"has_table_privilege(c.oid, {literal(right)})" for right in _RIGHTS)
-    found: Any = connection.execute(
-        f"SELECT current_user, {usage}, {rights} FROM pg_class c WHERE c.oid = to_regclass(%s)",  # noqa: S608 - constants
-        (name,),
-    ).fetchone()
-    user, may_enter, *may = found
-    missing = [right for right, given in zip(_RIGHTS, may, strict=True) if not given]
-    if not may_enter:
-        raise Refused(
-            f"The user {user!r} may not use the schema of {name}.",
-            hint=f"Run: GRANT USAGE ON SCHEMA {quoted(schema or 'public')} TO {quoted(user)};",
-        )
-    if missing:
-        raise Refused(
-            f"The user {user!r} has not the right to {', '.join(missing)} in {name}.",
-            hint=f"Run: GRANT {', '.join(missing)} ON {name} TO {quoted(user)};",
-        )
-
-
-def _one(connection: Connection, statement: str, parameter: str) -> Any:
-    row: Any = connection.execute(statement, (parameter,)).fetchone()
-    return row[0] if row is not None else None

@@ -51,10 +51,10 @@ def _column(name: str, base: str, category: str, modifier: int) -> Column:
             precision = packed >> 16
             # Since PostgreSQL 15 a scale may be negative: eleven bits with a sign.
             scale = ((packed & _SCALE_BITS) ^ _SCALE_SIGN) - _SCALE_SIGN
-        elif base.startswith("time"):
+        elif base.startswith(("time", "interval")):
             precision = modifier
     return Column(name, base, _CASTS.get(base, "text" if category == "A" else base), category, length, precision, scale)
 
 
-_CASTS: Mapping[str, str] = {"character": "text", "character varying": "text", "name": "text"}
+_CASTS: Mapping[str, str] = {"character": "text", "character varying": "text"}
 """What is cut or padded without a word by a cast is cast to text, and assigned."""

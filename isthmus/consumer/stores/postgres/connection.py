@@ -1,25 +1,38 @@
 """Connections to a PostgreSQL front office: how patient, how safe, and never less durable than a checkpoint."""
 
-import socket
-import threading
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, pq
 
 from isthmus.addresses import is_loopback
-from isthmus.clock import Clock
 from isthmus.consumer.stores.postgres.errors import translate_connecting, translated
+from isthmus.consumer.stores.postgres.loading import load_whatever_is_there
+from isthmus.consumer.stores.postgres.names import text_array
 from isthmus.consumer.stores.postgres.schema import LEAST_SERVER
+from isthmus.consumer.stores.postgres.watchdog import Watchdog
 from isthmus.errors import Refused
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
-_SURELY_DEAD = 15.0
-"""Seconds beyond the server's own limit for a statement: a server that says nothing at all is taken for away then."""
 _GIVEN_UP = 60_000
 """Milliseconds after which the server ends a transaction in which nothing happens: that of a stopped worker."""
+
+_SESSION = {
+    "idle_in_transaction_session_timeout": str(_GIVEN_UP),
+    "idle_session_timeout": "0",
+    "application_name": "isthmus",
+    "default_transaction_isolation": "read committed",
+    # What a role or a database may have been given, and what would make other values of ours, or show others.
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,18 @@ class PostgresAddress:
     root_certificate: str = "system"
 
 
-def connect(address: PostgresAddress) -> Connection:
+@contextmanager
+def connected(address: PostgresAddress, watchdog: Watchdog) -> Iterator[Connection]:
+    """Open a connection, watch over it, and close it at the end. Raises as `connect`."""
+    connection = connect(address, watchdog)
+    try:
+        with watchdog.watching(connection):
+            yield connection
+    finally:
+        connection.close()
+
+
+def connect(address: PostgresAddress, watchdog: Watchdog) -> Connection:
     """Open a connection in which every commit is durable.
 
     Raises `TargetDown`, `Missing` and `Refused`: also for a server that is too old, keeps no UTF-8, or commits before
@@ -47,7 +71,8 @@ def connect(address: PostgresAddress) -> Connection:
     except psycopg.Error as error:
         raise translate_connecting(error) from error
     try:
-        with translated():
+        load_whatever_is_there(connection)
+        with watchdog.watching(connection), translated():
             _prepared(connection, address)
     except BaseException:
         connection.close()
@@ -61,21 +86,24 @@ def _prepared(connection: Connection, address: PostgresAddress) -> None:
             f"The front office is PostgreSQL {connection.info.server_version // 10_000}.",
             hint=f"Isthmus needs {LEAST_SERVER // 10_000} or newer.",
         )
+    limits = {"statement_timeout": _ms(address.statement_timeout), "lock_timeout": _ms(address.lock_timeout)}
+    session = _SESSION | limits
+    connection.execute(
+        "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
+        (text_array(list(session)), text_array(list(session.values()))),
+    )
     found = connection.execute(
-        "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false), "
-        "set_config('idle_in_transaction_session_timeout', %s, false), set_config('client_encoding', 'UTF8', false), "
-        "set_config('application_name', 'isthmus', false), set_config('default_transaction_isolation', "
-        "'read committed', false), set_config('standard_conforming_strings', 'on', false), "
-        "current_setting('synchronous_commit'), current_setting('fsync'), current_setting('server_encoding')",
-        (_ms(address.statement_timeout), _ms(address.lock_timeout), str(_GIVEN_UP)),
+        "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('server_encoding')"
     ).fetchone()
-    synchronous, fsync, encoding = found[-3:] if found is not None else ("", "", "")
+    synchronous, fsync, encoding = found if found is not None else ("", "", "")
     # A checkpoint must never be more durable than what it stands for.
-    for name, value in (("synchronous_commit", synchronous), ("fsync", fsync)):
+    for name, value, mending in (
+        ("synchronous_commit", synchronous, "Run: ALTER ROLE CURRENT_USER SET synchronous_commit = on;"),
+        ("fsync", fsync, "Set fsync = on in postgresql.conf."),
+    ):
         if value == "off":
             raise Refused(
-                f"The front office has {name} = off: it may lose what it said it has committed.",
-                hint="Set it to on, e.g. ALTER ROLE CURRENT_USER SET synchronous_commit = on;",
+                f"The front office has {name} = off: it may lose what it said it has committed.", hint=mending
             )
     if encoding != "UTF8":
         raise Refused(
@@ -87,8 +115,8 @@ def _parameters(address: PostgresAddress) -> str:
     try:
         given = conninfo.conninfo_to_dict(address.url)
     except psycopg.ProgrammingError:
+        # Its own words would show the password.
         raise Refused("The address of the front office cannot be read.", hint="Mend [store] url.") from None
-    hosts = str(given.get("host") or given.get("hostaddr") or "").split(",")
     limits: dict[str, str | int] = {
         "connect_timeout": max(2, round(address.connect_timeout)),
         "keepalives_idle": 10,
@@ -96,64 +124,20 @@ def _parameters(address: PostgresAddress) -> str:
         "keepalives_count": 3,
         "target_session_attrs": "read-write",
     }
-    if address.verify_tls and not all(_is_here(host) for host in hosts):
+    if address.verify_tls and not _is_here(given):
         # libpq's own default falls back to plain text (libpq, "SSL Support", sslmode=prefer).
         limits |= {"sslmode": "verify-full", "sslrootcert": address.root_certificate}
     return conninfo.make_conninfo(address.url, **limits)
 
 
-def _is_here(host: str) -> bool:
-    return not host or host.startswith(("/", "@")) or is_loopback(host)
+def _is_here(given: Mapping[str, object]) -> bool:
+    """Say whether it can only be this machine. What the address leaves open, libpq takes from its environment."""
+    defaults = {each.keyword.decode(): each.val.decode() for each in pq.Conninfo.get_defaults() if each.val}
+    if given.get("service") or defaults.get("service"):
+        return False
+    hosts = given.get("hostaddr") or given.get("host") or defaults.get("hostaddr") or defaults.get("host") or ""
+    return all(not host or host.startswith(("/", "@")) or is_loopback(host) for host in str(hosts).split(","))
 
 
 def _ms(seconds: float) -> str:
     return str(round(seconds * 1000))
-
-
-class Watchdog:
-    """Ends connections to a server that has accepted a request and says nothing, not even that it took too long.
-
-    One thread for a store, for as long as any connection is watched.
-    """
-
-    def __init__(self, clock: Clock, limit: float) -> None:
-        self._clock = clock
-        self._limit = limit + _SURELY_DEAD
-        self._lock = threading.Condition()
-        self._armed: dict[int, tuple[float, int]] = {}
-        self._running = False
-
-    def arm(self, connection: Connection) -> None:
-        """Give the connection the limit's time, from now on."""
-        with self._lock:
-            self._armed[id(connection)] = (self._clock.monotonic() + self._limit, connection.fileno())
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._watch, name="front-office-watchdog", daemon=True).start()
-
-    def disarm(self, connection: Connection) -> None:
-        """Say that it has answered."""
-        with self._lock:
-            self._armed.pop(id(connection), None)
-
-    def _watch(self) -> None:
-        while True:
-            with self._lock:
-                if not self._armed:
-                    # One period without anybody, and the thread ends: the next one that arms starts another.
-                    if not self._lock.wait(1.0) and not self._armed:
-                        self._running = False
-                        return
-                    continue
-                now = self._clock.monotonic()
-                for number, (deadline, descriptor) in list(self._armed.items()):
-                    if now >= deadline:
-                        del self._armed[number]
-                        _hang_up(descriptor)
-                self._lock.wait(0.5)
-
-
-def _hang_up(descriptor: int) -> None:
-    """Shut a socket down under whoever waits for it: the driver then says that the connection is lost."""
-    with suppress(OSError), socket.socket(fileno=socket.dup(descriptor)) as line:
-        line.shutdown(socket.SHUT_RDWR)

@@ -3,12 +3,13 @@
 PostgreSQL, "PostgreSQL Error Codes", appendix A: the first two characters of a code are its class.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 
-from isthmus.errors import Fatal, IsthmusError, Missing, Poison, Refused, TargetDown, Transient
+from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Missing, Poison, Refused, TargetDown, Transient
 
 _AGAIN = {
     "40001": "serialization",
@@ -17,6 +18,7 @@ _AGAIN = {
     "55P03": "locked",
     "57014": "cancelled",
     "25P03": "idle-too-long",
+    "25P04": "transaction-too-long",
     "57P05": "idle-too-long",
 }
 _AWAY = {
@@ -30,20 +32,34 @@ _AWAY = {
     "25006": "read-only",
 }
 _AWAY_CLASSES = {"08": "connection", "53": "no-resources", "57": "shut-down", "58": "io-error"}
-_VALUE_CLASSES = {"22", "P0", "44", "54"}
-"""Data exceptions, what a trigger raises, a view's check option, and limits that one value exceeds."""
+_VALUE_CLASSES = {"21", "22", "44", "54"}
+"""Two rows that a trigger made one, data exceptions, a view's check option, and limits that one value exceeds."""
 _CONSTRAINT_CLASSES = {"23", "27"}
+_TRIGGER_CLASSES = {"P0", "09", "2F", "38", "39"}
+"""What only a function of the user's raises."""
+_WRONG_CLASSES = {"42", "0A", "0L", "2D", "3F"}
 _REFUSED = {
     "28000": "does not let us in",
     "28P01": "does not accept the password",
     "3D000": "has no such database",
     "42501": "does not give us the right",
 }
+_SPEAK_OF_NAMES = {"42501", "42703", "42P01", "42P10", "3F000", "3D000", "28000", "28P01"}
+"""Codes whose words are only of tables, schemas and users: the other ones quote a statement, or a value."""
 LOST = frozenset({"plan-changed", "read-only", "unknown-completion"})
 """After these causes a connection is made anew: its prepared plans are of no use, or its server only reads now."""
 _STALE_PLAN = "RevalidateCachedQuery"
 """The function of the server that says so: the words depend on its language (src/backend/utils/cache/plancache.c)."""
+_RAISE = "exec_stmt_raise"
+"""The function of the server behind RAISE, whatever code was given to it (src/pl/plpgsql/src/pl_exec.c)."""
 _HINT = "Run `isthmus check`."
+
+_NO_DATABASE = re.compile(r'database ".*" does not exist')
+_NO_ENTRY = re.compile(
+    r'authentication failed|pg_hba\.conf|role ".*" does not exist|permission denied|not permitted to log in'
+    r"|no password supplied|password is required"
+)
+_TLS = re.compile(r"certificate|\bSSL\b|\bTLS\b")
 
 
 class WrongStatement(Fatal):
@@ -70,35 +86,57 @@ def translate(error: BaseException) -> IsthmusError:
 def translate_connecting(error: psycopg.Error) -> IsthmusError:
     """Give our error for one while connecting, where the driver gives no code and the words tell."""
     words = str(error)
-    if "does not exist" in words and "database" in words:
-        return Missing(f"The front office: {_short(error)}.", hint="Make the database, or mend [store] url.")
-    if any(sign in words for sign in ("authentication failed", "no pg_hba.conf entry", "does not exist", "permission")):
+    if _NO_ENTRY.search(words):
         return Refused(
             f"The front office does not let us in: {_short(error)}.", hint="Mend user or password in [store] url."
         )
-    if "certificate" in words or "SSL" in words:
-        return Refused(f"The front office's TLS: {_short(error)}.", hint="See [store.postgres] root_certificate.")
+    if _NO_DATABASE.search(words):
+        return Missing(f"The front office: {_short(error)}.", hint="Make the database, or mend [store] url.")
+    if _TLS.search(words):
+        return Refused(f"The front office's TLS: {_short(error)}.", hint="See [store.postgres] sslrootcert.")
     return TargetDown(f"The front office does not answer: {_short(error)}.", cause="connection")
 
 
 def _by_code(error: psycopg.Error, code: str) -> IsthmusError:
-    kind = code[:2]
+    kind, named = code[:2], _named(error, code)
     # The user has changed the table under a prepared statement.
     stale = code == "26000" or (code == "0A000" and error.diag.source_function == _STALE_PLAN)
     again = "plan-changed" if stale else _AGAIN.get(code)
     if again is not None:
-        return Transient(f"The front office asks to try again: {_named(error, code)}.", cause=again)
+        return Transient(f"The front office asks to try again: {named}.", cause=again)
     away = _AWAY.get(code) or _AWAY_CLASSES.get(kind)
     if away is not None:
-        return TargetDown(f"The front office cannot go on: {_named(error, code)}.", cause=away)
-    if kind in _CONSTRAINT_CLASSES:
-        return Poison("constraint", _named(error, code))
-    if kind in _VALUE_CLASSES:
-        return Poison("trigger" if kind == "P0" else "value", _named(error, code))
+        return TargetDown(f"The front office cannot go on: {named}.", cause=away)
+    reason = _reason(error, kind)
+    return Poison(reason, named) if reason is not None else _misfortune(error, code, named)
+
+
+def _misfortune(error: psycopg.Error, code: str, named: str) -> IsthmusError:
+    told = _short(error) if code in _SPEAK_OF_NAMES else named
     if code in _REFUSED:
-        return Refused(f"The front office {_REFUSED[code]}: {_short(error)}.", hint=_HINT)
-    wrong = WrongStatement if kind in {"42", "0A", "0L"} else Fatal
-    return wrong(f"The front office refuses a statement: {_short(error)}.", hint=_HINT)
+        return Refused(f"The front office {_REFUSED[code]}: {told}.", hint=_HINT)
+    if code[:2] in _WRONG_CLASSES:
+        return WrongStatement(f"The front office refuses a statement: {told}.", hint=_HINT)
+    return Transient(f"The front office failed for an unknown reason: {named}.", cause=UNKNOWN)
+
+
+def _reason(error: psycopg.Error, kind: str) -> str | None:
+    """Give the reason for which a change is poison, None where it is not its fault."""
+    if kind in _CONSTRAINT_CLASSES:
+        return "constraint"
+    if _is_by_a_trigger(error, kind):
+        return "trigger"
+    return "value" if kind in _VALUE_CLASSES else None
+
+
+def _is_by_a_trigger(error: psycopg.Error, kind: str) -> bool:
+    """Say whether the user's own code in the database raised it, or is wrong itself.
+
+    Where it is, the server names the function in the context, which none of our statements has for these classes.
+    """
+    raised = error.diag.source_function == _RAISE and kind not in _VALUE_CLASSES
+    wrong = kind in _WRONG_CLASSES and error.sqlstate not in _REFUSED and bool(error.diag.context)
+    return kind in _TRIGGER_CLASSES or raised or wrong
 
 
 def _named(error: psycopg.Error, code: str) -> str:
@@ -113,7 +151,7 @@ def _named(error: psycopg.Error, code: str) -> str:
 
 
 def _short(error: BaseException) -> str:
-    """Give the first line: class 42 and what comes while connecting speak of names, never of a row's values."""
+    """Give the first line of what speaks of names, and never of a row's values."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 

@@ -10,6 +10,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def placed(name: str) -> str:
+    """Give an identifier for a statement that is run with parameters: there the driver reads `%` itself."""
+    return quoted(name).replace("%", "%%")
+
+
 def literal(text: str) -> str:
     """Give a string constant, for a hint that a person runs."""
     return "'" + text.replace("'", "''") + "'"

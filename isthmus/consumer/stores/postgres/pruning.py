@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
+
+import psycopg
 
 from isthmus.consumer.stores.port import Pruned
 from isthmus.consumer.stores.postgres.connection import Connection
@@ -15,6 +17,21 @@ from isthmus.lifecycle import Stop
 Turn = Callable[[], AbstractContextManager[None]]
 """One transaction."""
 
+
+class Turns(NamedTuple):
+    """What a pruning may begin."""
+
+    on_rows: Turn
+    on_tables: Turn
+    """Nobody else makes or drops our tables meanwhile."""
+
+
+_SHORT_WAIT = 1_000
+"""Milliseconds."""
+_SUMMARIZE = """
+    SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE i.indrelid = to_regclass(%s) AND a.amname = 'brin'"""
 _PAGES = 2_000
 """Pages, of 8 KiB, that are looked through in one transaction: some ten milliseconds."""
 
@@ -24,10 +41,9 @@ def make_months(connection: Connection, schema: str, today: date) -> None:
     found: Any = connection.execute(f"SELECT value FROM {quoted(schema)}.meta WHERE name = 'first_month'").fetchone()  # noqa: S608 - quoted
     for table in PARTITIONED:
         for month in months(date.fromisoformat(found[0]), today):
-            name = f"{quoted(schema)}.{partition(table, month)}"
-            there: Any = connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
+            there = _is_there(connection, schema, partition(table, month))
             # A month that is over, all of it forgotten, is not made again: what still comes of it lies with the later.
-            if there[0] is None and month >= today.replace(day=1):
+            if not there and month >= today.replace(day=1):
                 for statement in make_partition(schema, table, month):
                     connection.execute(statement)
 
@@ -35,29 +51,29 @@ def make_months(connection: Connection, schema: str, today: date) -> None:
 class Pruning:
     """Forgets on one connection, at most `portion` rows in a transaction. Its methods raise as a unit does."""
 
-    def __init__(self, connection: Connection, schema: str, turn: Turn, stop: Stop, portion: int) -> None:
+    def __init__(self, connection: Connection, schema: str, turns: Turns, stop: Stop, portion: int) -> None:
         self._connection = connection
-        self._schema = quoted(schema)
-        self._turn = turn
+        self._schema = schema
+        self._turns = turns
         self._stop = stop
         self._portion = portion
 
-    def run(self, *, memory_before_ms: int, history_before_ms: int) -> Pruned:
+    def run(self, *, memory_before_ms: int, history_before_ms: int, today: date) -> Pruned:
         """Delete what was decided before these moments."""
         return Pruned(
             # Only guards of deleted entities: without a living one's, a replay of its old changes would overwrite it.
             guards=self._page_by_page("guard", "deleted AND decided < %s", memory_before_ms),
-            ledger=self._months("ledger", memory_before_ms),
+            ledger=self._months("ledger", memory_before_ms, today),
             settled=self._page_by_page("settled", "decided < %s", memory_before_ms),
-            history=self._months("history", history_before_ms),
+            history=self._months("history", history_before_ms, today),
         )
 
-    def _months(self, table: str, before_ms: int) -> int:
+    def _months(self, table: str, before_ms: int, today: date) -> int:
         """Drop each month of which all was decided before; delete from those that have no end."""
         parts: Any = self._ask(
             "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
             "WHERE i.inhparent = to_regclass(%s) ORDER BY 1",
-            (f"{self._schema}.{table}",),
+            (f"{quoted(self._schema)}.{table}",),
         )
         gone = 0
         for (name,) in parts:
@@ -66,41 +82,54 @@ class Pruning:
             if name in {f"{table}_older", f"{table}_later"}:
                 gone += self._page_by_page(name, "decided < %s", before_ms)
             else:
-                gone += self._drop(table, name, before_ms)
+                gone += self._drop(table, name, before_ms, is_over=name < partition(table, today))
         return gone
 
-    def _drop(self, table: str, name: str, before_ms: int) -> int:
-        part = f"{self._schema}.{quoted(name)}"
-        with self._turn():
-            ((rows, young),) = self._ask(
-                f"SELECT EXISTS (SELECT 1 FROM {part}), EXISTS (SELECT 1 FROM {part} WHERE decided >= %s)",  # noqa: S608 - quoted
-                (before_ms,),
-            )
-            if not rows or young:
-                return 0
-            # Asked again with nobody writing: a change of that month may have been decided just now.
-            self._connection.execute(f"LOCK TABLE {self._schema}.{table} IN ACCESS EXCLUSIVE MODE")
-            ((number, young),) = self._ask(
-                f"SELECT count(*), count(*) FILTER (WHERE decided >= %s) FROM {part}",  # noqa: S608 - quoted
-                (before_ms,),
-            )
-            if young:
-                return 0
-            self._connection.execute(f"DROP TABLE {part}")
-            return int(number)
+    def _drop(self, table: str, name: str, before_ms: int, *, is_over: bool) -> int:
+        """Drop a month; give the number of its rows. Nothing happens where any was decided since."""
+        part, dropped = f"{quoted(self._schema)}.{quoted(name)}", 0
+        with self._turns.on_tables():
+            # Another one may have dropped it meanwhile.
+            there = _is_there(self._connection, self._schema, name)
+            number = self._old_rows(part, before_ms) if there else None
+            # This month and those to come may be empty only yet.
+            if number is None or (number == 0 and not is_over):
+                return dropped
+            # All others wait behind whoever waits for this lock: rather another time.
+            self._connection.execute(f"SET LOCAL lock_timeout = {_SHORT_WAIT}")
+            try:
+                self._connection.execute(f"LOCK TABLE {quoted(self._schema)}.{table} IN ACCESS EXCLUSIVE MODE")
+            except psycopg.errors.LockNotAvailable:
+                raise psycopg.Rollback from None
+            # Asked again with nobody writing, and by the index: a change of that month may have been decided just now.
+            self._connection.execute("SET LOCAL enable_seqscan = off")
+            ((young,),) = self._ask(f"SELECT EXISTS (SELECT 1 FROM {_placed(part)} WHERE decided >= %s)", (before_ms,))  # noqa: S608 - quoted
+            if not young:
+                self._connection.execute(f"DROP TABLE {part}")
+                dropped = number
+        return dropped
+
+    def _old_rows(self, part: str, before_ms: int) -> int | None:
+        """Give the number of rows; None where any was decided since."""
+        self._ask(_SUMMARIZE, (part,))
+        ((number, young),) = self._ask(
+            f"SELECT count(*), count(*) FILTER (WHERE decided >= %s) FROM {_placed(part)}",  # noqa: S608 - quoted
+            (before_ms,),
+        )
+        return None if young else int(number)
 
     def _page_by_page(self, table: str, condition: str, before_ms: int) -> int:
         """Go through a table once, in the order of its pages.
 
         There is no index on the moment: it would cost each write, and this reads rarely.
         """
-        name = f"{self._schema}.{quoted(table)}"
+        name = f"{quoted(self._schema)}.{quoted(table)}"
         ((pages,),) = self._ask("SELECT pg_relation_size(%s::regclass) / 8192 + 1", (name,))
         deleted, begin = 0, 0
         while begin <= pages and not self._stop.requested():
-            with self._turn():
+            with self._turns.on_rows():
                 rows = self._connection.execute(
-                    f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} "  # noqa: S608 - quoted, and constants
+                    f"DELETE FROM {_placed(name)} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {_placed(name)} "  # noqa: S608 - quoted, and constants
                     f"WHERE ctid >= %s::tid AND ctid < %s::tid AND {condition} LIMIT %s FOR UPDATE))",
                     (f"({begin},0)", f"({begin + _PAGES},0)", before_ms, self._portion),
                 ).rowcount
@@ -112,3 +141,16 @@ class Pruning:
     def _ask(self, statement: str, parameters: Sequence[Any]) -> Any:
         with translated():
             return self._connection.execute(statement, parameters).fetchall()
+
+
+def _is_there(connection: Connection, schema: str, name: str) -> bool:
+    # Not by `to_regclass`: who only waited for an advisory lock may still have in mind what was there before.
+    statement = (
+        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = %s AND relname = %s"
+    )
+    return connection.execute(statement, (schema, name)).fetchone() is not None
+
+
+def _placed(name: str) -> str:
+    """Give a quoted name for a statement that is run with parameters."""
+    return name.replace("%", "%%")

@@ -15,7 +15,6 @@ import psycopg
 from isthmus.change import Change, Verb
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Taken
 from isthmus.consumer.stores.postgres.connection import Connection
-from isthmus.consumer.stores.postgres.errors import translate
 from isthmus.consumer.stores.postgres.names import text_array
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import EntityStatements
@@ -43,30 +42,38 @@ class Quick:
         keys = text_array([change.key for change in changes])
         txns = text_array([change.id for change in changes])
         run, texts = self._run, self._texts
-        suspect: int | None = None
+        refused: Poison | None = None
         try:
             with self._connection.pipeline() as pipeline:
                 run(texts.lock, (self._locks.space, self._locks.of(change.key for change in changes)))
                 sources = text_array(list({change.source for change in changes}))
                 epoch = min(change.epoch for change in changes)
                 plain = run(texts.plain, (sources, epoch, keys, txns, txns))
-                claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
-                # The server is busy with the guards while the rows are put together here.
-                for begun, part, entity in _parts(changes, entities):
-                    with poison_in(begun, part):
-                        self._write(entity, part)
-                if history:
-                    run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
+                # Rows before guards: what is refused is refused by the user's table, and guards written in vain would
+                # only fill ours. The server is busy with the rows while the guards are put together here.
+                # What is refused here must not pass the pipeline's end: there the driver would log what the server has
+                # refused meanwhile, with a row's values.
+                refused, claimed = self._written(changes, entities), None
+                if refused is None:
+                    claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
+                    if history:
+                        run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
                 pipeline.sync()
-                all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
-                return Taken(done=all_new)
-        except PoisonIn as poison:
-            suspect = poison.place
-        except Poison:
-            pass
+                if claimed is not None:
+                    return Taken(done=plain.fetchone() == (True,) and claimed.rowcount == len(changes))
         except psycopg.Error as error:
-            suspect = self._suspect(error, changes)
-        return Taken(done=False, suspect=suspect)
+            refused = _refusal(error, changes)
+        return Taken(done=False, suspect=refused.place if isinstance(refused, PoisonIn) else None)
+
+    def _written(self, changes: Sequence[Change], entities: Sequence[Entity]) -> Poison | None:
+        """Write the rows; give what is refused before the server sees it."""
+        try:
+            for begun, part, entity in _parts(changes, entities):
+                with poison_in(begun, part):
+                    self._write(entity, part)
+        except Poison as poison:
+            return poison
+        return None
 
     def _write(self, entity: Entity, part: Sequence[Change]) -> None:
         statements = self._entities[entity.name]
@@ -75,21 +82,18 @@ class Quick:
         else:
             self._run(statements.upsert, statements.rows(part))
 
-    def _suspect(self, error: psycopg.Error, changes: Sequence[Change]) -> int | None:
-        """Give whose fault a refusal was, if that is known; raise what is no refusal."""
-        ours = translate(error)
-        if not isinstance(ours, Poison):
-            raise ours from error
-        try:
-            with poison_in(0, changes):
-                raise error
-        except PoisonIn as poison:
-            return poison.place
-        except Poison:
-            return None
-
     def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
         return self._connection.execute(statement, parameters, prepare=True)
+
+
+def _refusal(error: psycopg.Error, changes: Sequence[Change]) -> Poison:
+    """Give a refusal, and whose fault it was, if that is known; raise what is none."""
+    try:
+        with poison_in(0, changes):
+            raise error
+    except Poison as poison:
+        return poison
+    raise error
 
 
 def _guards(changes: Sequence[Change], keys: str, txns: str) -> list[str]:

@@ -1,13 +1,15 @@
 """Reads a PostgreSQL front office beside whoever decides in it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
+from isthmus.clock import SystemClock
 from isthmus.consumer.deciding import Guard
-from isthmus.consumer.stores.postgres.connection import PostgresAddress, connect
+from isthmus.consumer.stores.postgres.connection import PostgresAddress, connected
 from isthmus.consumer.stores.postgres.errors import WrongStatement, translated
-from isthmus.consumer.stores.postgres.names import quoted
+from isthmus.consumer.stores.postgres.names import placed
+from isthmus.consumer.stores.postgres.watchdog import Watchdog
 from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
 from isthmus.errors import Missing
 
@@ -44,6 +46,7 @@ class PostgresReader:
 
     def __init__(self, address: PostgresAddress) -> None:
         self._address = address
+        self._watchdog = Watchdog(SystemClock(), address.statement_timeout)
 
     def counts(self) -> Mapping[str, int]:
         """Give numbers of rows by name."""
@@ -67,12 +70,12 @@ class PostgresReader:
     @contextmanager
     def _moment(self) -> Iterator[Ask]:
         """Read in one transaction: what is decided meanwhile is not seen by half."""
-        schema = quoted(self._address.schema)
-        with closing(connect(self._address)) as connection:
+        schema = placed(self._address.schema)
+        with connected(self._address, self._watchdog) as connection:
 
             def ask(statement: str, **names: str) -> list[Any]:
                 with translated():
-                    return connection.execute(statement.format(s=schema), names or None).fetchall()
+                    return connection.execute(statement.format(s=schema), names).fetchall()
 
             try:
                 with translated():

@@ -7,7 +7,7 @@ from typing import Any
 from isthmus.change import Change
 from isthmus.consumer.stores.keys import KeyTemplates
 from isthmus.consumer.stores.port import PoisonIn, TableMapping
-from isthmus.consumer.stores.postgres.names import quoted, text_array
+from isthmus.consumer.stores.postgres.names import placed, text_array
 from isthmus.consumer.stores.postgres.values import Column, hold_for, takes_text_as_it_is
 from isthmus.errors import Poison
 
@@ -15,8 +15,8 @@ _TEXTS = frozenset({str, type(None)})
 
 
 def table_name(mapping: TableMapping) -> str:
-    """Give the table's name as a statement has it."""
-    return f"{quoted(mapping.schema)}.{quoted(mapping.table)}" if mapping.schema else quoted(mapping.table)
+    """Give the table's name as a statement with parameters has it."""
+    return f"{placed(mapping.schema)}.{placed(mapping.table)}" if mapping.schema else placed(mapping.table)
 
 
 class EntityStatements:
@@ -31,12 +31,14 @@ class EntityStatements:
         self._holds = [hold_for(column) for column in written]
         self._plain = [takes_text_as_it_is(column) for column in written]
         self._keys = list(mapping.keys)
+        self._longest = [(place, length) for place, name in enumerate(self._keys) if (length := columns[name].length)]
         self._names = [*self._keys, *mapping.columns.values()]
         if mapping.version_column is not None:
             self._names.append(mapping.version_column)
-        table, keys = table_name(mapping), [quoted(name) for name in self._keys]
-        names = [quoted(name) for name in self._names]
-        arrays = ", ".join(f"%s::{columns[name].cast}[]" for name in self._names)
+        table, keys = table_name(mapping), [placed(name) for name in self._keys]
+        names = [placed(name) for name in self._names]
+        casts = [columns[name].cast.replace("%", "%%") for name in self._names]
+        arrays = ", ".join(f"%s::{cast}[]" for cast in casts)
         # An array of arrays would be unnested to its elements, so a list comes as its own text.
         taken = [f"c{place}{'::text[]' * columns[name].is_list}" for place, name in enumerate(self._names)]
         places = ", ".join(f"c{place}" for place in range(len(names)))
@@ -61,10 +63,26 @@ class EntityStatements:
         made = []
         for place, key in enumerate(keys):
             try:
-                made.append(self._templates.values(key))
+                made.append(self._values_of(key))
             except Poison as poison:
                 raise PoisonIn(poison, place) from poison
         return [text_array(column) for column in zip(*made, strict=True)]
+
+    def wanted(self, keys: Sequence[str]) -> list[str]:
+        """Give the arrays of the select. A key of another shape has no row."""
+        made = []
+        for key in keys:
+            with suppress(Poison):
+                made.append([key, *self._values_of(key)])
+        return [text_array(column) for column in zip(*made, strict=True)] or ["{}"] * (1 + len(self._keys))
+
+    def _values_of(self, key: str) -> Sequence[str]:
+        values = self._templates.values(key)
+        for place, length in self._longest:
+            # PostgreSQL cuts spaces off the end of what is too long, in silence: two keys would be one row.
+            if len(values[place]) > length:
+                raise Poison("value", f"the key is longer than the {length} characters of its column")
+        return values
 
     def rows(self, changes: Sequence[Change]) -> list[str]:
         """Give an array for each column of the upsert.
@@ -98,6 +116,8 @@ class EntityStatements:
             return [data[name] for name in self._fields]
         try:
             values = list(self._values(data))
+        except Poison as poison:
+            raise PoisonIn(poison, place) from poison
         except Exception as error:
             raise PoisonIn(Poison("mapping", type(error).__name__), place) from error
         if len(values) != len(self._fields):

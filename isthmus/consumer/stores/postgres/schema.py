@@ -101,20 +101,16 @@ def make_partition(schema: str, table: str, month: date) -> list[str]:
     """Give what makes a month's partition and takes over what lay in the partition of all later months."""
     s, name = quoted(schema), partition(table, month)
     bounds = f"month >= {_first(month)} AND month < {_first(after(month))}"
-    columns = _COLUMNS[table]
-    moved = f"DELETE FROM {s}.{table}_later WHERE {bounds} RETURNING {columns}"  # noqa: S608 - quoted, and constants
+    # Rows whole, whatever columns a newer release has added: both have those of the table itself, in its order.
+    moved = f"DELETE FROM {s}.{table}_later WHERE {bounds} RETURNING *"  # noqa: S608 - quoted, and constants
     values = f"FROM ({_first(month)}) TO ({_first(after(month))})"
     return [
+        # Until the month has a place of its own, nobody may put anything of it among the later ones.
+        f"LOCK TABLE {s}.{table}_later IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE {s}.{name} (LIKE {s}.{table} INCLUDING ALL EXCLUDING IDENTITY)",
-        f"WITH moved AS ({moved}) INSERT INTO {s}.{name} ({columns}) SELECT {columns} FROM moved",  # noqa: S608 - same
+        f"WITH moved AS ({moved}) INSERT INTO {s}.{name} SELECT * FROM moved",  # noqa: S608 - same
         f"ALTER TABLE {s}.{table} ATTACH PARTITION {s}.{name} FOR VALUES {values}",
     ]
-
-
-_COLUMNS = {
-    "ledger": "txn, month, key, version, rowhash, decided",
-    "history": "place, month, key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence",
-}
 
 
 def _first(month: date) -> str:

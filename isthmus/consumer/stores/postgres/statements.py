@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.consumer.stores.port import Delivered, Parking, Told
-from isthmus.consumer.stores.postgres.names import bytes_array, number_array, quoted, text_array
+from isthmus.consumer.stores.postgres.names import bytes_array, number_array, placed, text_array
 
 _MONTH = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
 _NO_MONTH = "0001-01-01"
@@ -44,7 +44,7 @@ class Statements:
 
     def __init__(self, schema: str) -> None:
         for name, text in _TEXTS.items():
-            object.__setattr__(self, name, text.format(s=quoted(schema)))
+            object.__setattr__(self, name, text.format(s=placed(schema)))
 
 
 _SET_GUARD = (

@@ -2,24 +2,26 @@
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 
 import psycopg
 
 from isthmus.clock import Clock, SystemClock
-from isthmus.consumer.stores.port import Delivered, Entity, Pruned, Taken
+from isthmus.consumer.stores.port import Delivered, Entity, Pruned, TableMapping, Taken
 from isthmus.consumer.stores.postgres import schema
-from isthmus.consumer.stores.postgres.checks import check_mapping, check_own, refuse_newer
+from isthmus.consumer.stores.postgres.checks import check_mapping
 from isthmus.consumer.stores.postgres.columns import columns_of
-from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, Watchdog, connect
-from isthmus.consumer.stores.postgres.errors import LOST, translated
-from isthmus.consumer.stores.postgres.pruning import Pruning, make_months
+from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, connect, connected
+from isthmus.consumer.stores.postgres.errors import LOST, translate, translated
+from isthmus.consumer.stores.postgres.own import check_own, refuse_newer, refuse_unmakeable_schema, version_of
+from isthmus.consumer.stores.postgres.pruning import Pruning, Turns, make_months
 from isthmus.consumer.stores.postgres.quick import Quick
 from isthmus.consumer.stores.postgres.rows import EntityStatements
 from isthmus.consumer.stores.postgres.statements import Statements
 from isthmus.consumer.stores.postgres.unit import Locks, PostgresUnit
-from isthmus.errors import IsthmusError, Transient
+from isthmus.consumer.stores.postgres.watchdog import Watchdog
+from isthmus.errors import IsthmusError, Poison, Transient
 from isthmus.lifecycle import Stop
 
 _BEGIN = "BEGIN"
@@ -49,18 +51,20 @@ class PostgresStore:
         """Make our own tables; give the statements. A dry run asks nobody."""
         statements = list(schema.statements(self._address.schema, self._today()))
         if not dry_run:
-            with closing(connect(self._address)) as connection, _transaction(connection):
-                # Two that make the same tables at once would stand in each other's way.
-                connection.execute("SELECT pg_advisory_xact_lock(%s, -1)", (self._locks.space,))
+            with connected(self._address, self._watchdog) as connection, self._making(connection):
                 refuse_newer(connection, self._address.schema)
-                for statement in statements:
+                refuse_unmakeable_schema(connection, self._address.schema)
+                # Who may make tables in a schema that is there may perhaps make no schema, not even the same one.
+                there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._address.schema,))
+                for statement in statements[there.rowcount :]:
+                    self._watchdog.arm(connection)
                     connection.execute(statement)
                 make_months(connection, self._address.schema, self._today())
         return statements
 
     def check(self, entities: Sequence[Entity]) -> None:
         """Compare with what is really in the database."""
-        with closing(connect(self._address)) as connection, translated():
+        with connected(self._address, self._watchdog) as connection, translated():
             refuse_newer(connection, self._address.schema)
             check_own(connection, self._address.schema)
             for entity in entities:
@@ -75,30 +79,46 @@ class PostgresStore:
 
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
         """Forget what is old: whole months by dropping them, the rest a portion in a transaction."""
-        with closing(connect(self._address)) as connection:
-
-            @contextmanager
-            def turn() -> Iterator[None]:
-                with _transaction(connection):
-                    yield
-
-            with turn():
+        with connected(self._address, self._watchdog) as connection:
+            with self._making(connection):
                 make_months(connection, self._address.schema, self._today())
-            pruning = Pruning(connection, self._address.schema, turn, stop, portion)
-            return pruning.run(memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
+            turns = Turns(lambda: self._transaction(connection), lambda: self._making(connection))
+            pruning = Pruning(connection, self._address.schema, turns, stop, portion)
+            return pruning.run(
+                memory_before_ms=memory_before_ms, history_before_ms=history_before_ms, today=self._today()
+            )
+
+    def versions(self) -> tuple[int | None, int]:
+        """Give the version of our own tables, None where there are none, and the one that `prepare` makes."""
+        with connected(self._address, self._watchdog) as connection, translated():
+            return version_of(connection, self._address.schema), schema.SCHEMA_VERSION
 
     def _open(self) -> tuple[Connection, Mapping[str, EntityStatements]]:
-        connection = connect(self._address)
+        connection = connect(self._address, self._watchdog)
         try:
-            with translated():
+            with self._watchdog.watching(connection), translated():
                 return connection, {
-                    name: EntityStatements(name, entity.mapping, columns_of(connection, entity.mapping))
+                    name: _statements(connection, entity, entity.mapping)
                     for name, entity in self._entities.items()
                     if entity.mapping is not None
                 }
         except BaseException:
             connection.close()
             raise
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[None]:
+        """Commit at the end; undo everything when an exception passes."""
+        self._watchdog.arm(connection)
+        with translated(), connection.transaction():
+            yield
+
+    @contextmanager
+    def _making(self, connection: Connection) -> Iterator[None]:
+        """Make or drop tables. Two that do it at once would stand in each other's way."""
+        with self._transaction(connection):
+            connection.execute("SELECT pg_advisory_xact_lock(%s, -1)", (self._locks.space,))
+            yield
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).date()
@@ -137,6 +157,7 @@ class PostgresSession:
         self._alone = max(0, self._alone - 1)
         with self._undoing(connection):
             with translated():
+                self._watchdog.arm(connection)
                 connection.execute(_BEGIN)
             yield unit
             unit.commit()
@@ -192,13 +213,17 @@ class PostgresSession:
 def _committed(connection: Connection) -> bool:
     try:
         connection.execute("COMMIT")
-    except psycopg.IntegrityError:
-        return False
+    except psycopg.Error as error:
+        if isinstance(translate(error), Poison):
+            return False
+        raise
     return True
 
 
-@contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
-    """Commit at the end; undo everything when an exception passes."""
-    with translated(), connection.transaction():
-        yield
+def _statements(connection: Connection, entity: Entity, mapping: TableMapping) -> EntityStatements:
+    try:
+        return EntityStatements(entity.name, mapping, columns_of(connection, mapping))
+    except KeyError:
+        # Dropped since the start: the check says which one, and what mends it.
+        check_mapping(connection, entity)
+        raise

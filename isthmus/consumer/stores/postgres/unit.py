@@ -1,13 +1,13 @@
 """One transaction on PostgreSQL: what the pure rules decided becomes a handful of statements for many rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from typing import Any
 
 from isthmus.change import Change, Outcome, Verb, lane_of
 from isthmus.consumer.deciding import Guard, Memory
-from isthmus.consumer.stores.port import Entity, Log, Told, Undone
+from isthmus.consumer.stores.port import Effects, Entity, Log, Told, Undone
 from isthmus.consumer.stores.postgres import statements as sql
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.errors import translated
@@ -15,7 +15,7 @@ from isthmus.consumer.stores.postgres.names import number_array, text_array
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import EntityStatements
 from isthmus.consumer.stores.postgres.transaction import PostgresTransaction
-from isthmus.errors import Fatal, Poison
+from isthmus.errors import Fatal, Poison, Transient
 
 _DELETE = Verb.DELETE
 
@@ -92,9 +92,8 @@ class PostgresUnit:
         """Give the entities' rows by key, locked."""
         self._patience()
         statements = self._entities[entity.name]
-        arrays = statements.keys(keys)
         with translated():
-            cursor = self._run(statements.select, (text_array(keys), *arrays))
+            cursor = self._run(statements.select, statements.wanted(keys))
             names = [column.name for column in (cursor.description or ())][1:]
             return {row[0]: dict(zip(names, row[1:], strict=True)) for row in cursor}
 
@@ -120,16 +119,23 @@ class PostgresUnit:
             self._run("SAVEPOINT part")
         try:
             yield
-        except BaseException:
+            self.transaction.raise_refusal()
+        except BaseException as error:
             self.transaction.raise_failure()
-            with translated():
-                self._run("ROLLBACK TO part")
-                self.transaction.lose_turn()
-                self._run("RELEASE part")
+            # What ends the whole unit needs no more of it, and often there is no connection left.
+            if not isinstance(error, Transient):
+                with translated():
+                    self._run("ROLLBACK TO part")
+                    self.transaction.lose_turn()
+                    self._run("RELEASE part")
             raise
         self.transaction.raise_failure()
         with translated():
             self._run("RELEASE part")
+
+    def effects(self) -> AbstractContextManager[Effects]:
+        """Run the handlers of a part inside: what they run is sent, and answered at the end."""
+        return self.transaction.collecting()
 
     def save(self, log: Log) -> None:
         """Write guards, ledger, parking lot, outbox, history and fences."""
@@ -140,6 +146,9 @@ class PostgresUnit:
                 with self._connection.pipeline():
                     self._save(log, told)
         except Poison as poison:
+            if poison.reason == "constraint":
+                # One ID on two keys, in two lanes at once: the next attempt finds what the other one wrote.
+                raise Transient(f"Another one was faster: {poison.message}.", cause="overtaken") from poison
             raise Fatal(f"The front office's own tables refuse a row: {poison.message}.") from poison
 
     def commit(self) -> None:

@@ -1,0 +1,101 @@
+"""Our own tables as they are in the database: whether they are there, of which version, and ours to write."""
+
+from typing import Any
+
+from isthmus.consumer.stores.postgres.connection import Connection
+from isthmus.consumer.stores.postgres.names import literal, placed, quoted
+from isthmus.consumer.stores.postgres.schema import SCHEMA_VERSION, TABLES
+from isthmus.errors import Missing, Refused
+
+_SETUP = "Run `isthmus store init`."
+_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def version_of(connection: Connection, schema: str) -> int | None:
+    """Give the schema version of our own tables, None where there are none. Raises `Refused` for one that is none."""
+    refuse_closed_schema(connection, schema)
+    if one(connection, "SELECT to_regclass(%s)", f"{quoted(schema)}.meta") is None:
+        return None
+    refuse_without_rights(connection, f"{quoted(schema)}.meta", ("SELECT",))
+    found = one(connection, f"SELECT value FROM {placed(schema)}.meta WHERE name = %s", "schema_version")  # noqa: S608 - quoted
+    if found is None:
+        return None
+    if not found.isdecimal():
+        raise _newer(schema, found)
+    return int(found)
+
+
+def refuse_newer(connection: Connection, schema: str) -> None:
+    """Raise `Refused` when our own tables were made by a release that this one does not know."""
+    found = version_of(connection, schema)
+    if found is not None and found > SCHEMA_VERSION:
+        raise _newer(schema, str(found))
+
+
+def check_own(connection: Connection, schema: str) -> None:
+    """See that our own tables are there, and ours to write. Raises `Missing` or `Refused`."""
+    for table in TABLES:
+        name = f"{quoted(schema)}.{table}"
+        if one(connection, "SELECT to_regclass(%s)", name) is None:
+            raise Missing(f"The front office has no table {schema}.{table} of ours.", hint=_SETUP)
+        refuse_without_rights(connection, name)
+
+
+def refuse_closed_schema(connection: Connection, schema: str) -> None:
+    """Raise `Refused` for a schema that this user may not use: PostgreSQL does not say what is in it."""
+    closed = "SELECT current_user FROM pg_namespace WHERE nspname = %s AND NOT has_schema_privilege(oid, 'USAGE')"
+    user = one(connection, closed, schema)
+    if user is not None:
+        raise Refused(
+            f"The user {user!r} may not use the schema {schema!r}.",
+            hint=f"Run: GRANT USAGE ON SCHEMA {quoted(schema)} TO {quoted(user)};",
+        )
+
+
+def refuse_unmakeable_schema(connection: Connection, schema: str) -> None:
+    """Raise `Refused` where this user may not make our schema, or nothing in it."""
+    found: Any = connection.execute(
+        "SELECT current_user, current_database(), has_database_privilege(current_database(), 'CREATE'), "
+        "(SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s)",
+        (schema,),
+    ).fetchone()
+    user, database, may_make_it, may_make_in_it = found
+    if may_make_in_it is None and not may_make_it:
+        raise Refused(
+            f"The user {user!r} may not make the schema {schema!r} in the database {database!r}.",
+            hint=f"Run: CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(user)};",
+        )
+    if may_make_in_it is False:
+        raise Refused(
+            f"The user {user!r} may not make tables in the schema {schema!r}.",
+            hint=f"Run: GRANT USAGE, CREATE ON SCHEMA {quoted(schema)} TO {quoted(user)};",
+        )
+
+
+def refuse_without_rights(connection: Connection, name: str, needed: tuple[str, ...] = _RIGHTS) -> None:
+    """Raise `Refused` where this user may not do what is needed with a table. `name` is quoted."""
+    rights = ", ".join(f"has_table_privilege(c.oid, {literal(right)})" for right in needed)
+    found: Any = connection.execute(
+        f"SELECT current_user, {rights} FROM pg_class c WHERE c.oid = to_regclass(%s)",  # noqa: S608 - constants
+        (name,),
+    ).fetchone()
+    user, *may = found
+    missing = ", ".join(right for right, given in zip(needed, may, strict=True) if not given)
+    if missing:
+        raise Refused(
+            f"The user {user!r} has not the right to {missing} in {name}.",
+            hint=f"Run: GRANT {missing} ON {name} TO {quoted(user)};",
+        )
+
+
+def one(connection: Connection, statement: str, parameter: str) -> Any:
+    """Give the first column of the first row, None where there is none."""
+    row: Any = connection.execute(statement, (parameter,)).fetchone()
+    return row[0] if row is not None else None
+
+
+def _newer(schema: str, found: str) -> Refused:
+    return Refused(
+        f"Schema {schema!r} was made by a newer release (schema {found}, this one knows {SCHEMA_VERSION}).",
+        hint="Install that release.",
+    )
