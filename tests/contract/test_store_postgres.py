@@ -28,9 +28,7 @@ def office(database: PostgresOffice) -> PostgresOffice:
     return database.fresh()
 
 
-class TestStore(
-    StoreContract, StoreLifeContract, StoreTransactionContract, StoreEffectsContract, StoreValuesContract
-):
+class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract, StoreEffectsContract, StoreValuesContract):
     pass
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -165,7 +165,12 @@ class Breaking:
         return self._left < 0
 
     def execute(self, statement: str, *parameters: Any, **options: Any) -> Any:
-        run = self._connection.execute
+        return self.run(self._connection.execute, statement, *parameters, **options)
+
+    def cursor(self) -> "BreakingCursor":
+        return BreakingCursor(self, self._connection.cursor())
+
+    def run(self, run: Callable[..., Any], statement: str, *parameters: Any, **options: Any) -> Any:
         if self._only not in statement:
             return run(statement, *parameters, **options)
         self._left -= 1
@@ -177,3 +182,20 @@ class Breaking:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
+
+
+class BreakingCursor:
+    """A cursor of it."""
+
+    def __init__(self, breaking: Breaking, cursor: Any) -> None:
+        self._breaking = breaking
+        self._cursor = cursor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cursor.close()
+
+    def executemany(self, statement: str, parameters: Any) -> None:
+        self._breaking.run(self._cursor.executemany, statement, parameters)

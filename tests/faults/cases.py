@@ -8,6 +8,7 @@ from typing import Final
 from isthmus.change import Change
 from tests.fakes.store_world import delete, event, marker, untranslated, upsert
 from tests.faults.front import Front, model_of
+from tests.faults.offices import AnyFront
 from tests.faults.row import Result
 
 MIXED: Final = (
@@ -23,7 +24,7 @@ MIXED: Final = (
 """States, events, a delete, poison of every stage, and what waits behind it."""
 
 
-def judge(office: Front, changes: Sequence[Change], result: Result, where: str, unit: str = "cases") -> None:
+def judge(office: Front | AnyFront, changes: Sequence[Change], result: Result, where: str, unit: str = "cases") -> None:
     result.counts[unit] += 1
     for sentence in office.wrong(model_of(changes)):
         result.violated(f"{where}: {sentence}")

@@ -16,9 +16,9 @@ What was put in, where, how often, and what became of it. Each row is run by its
     make faults                 all rows; goes on where it was interrupted
 
 How: **S** a seeded simulation of the real coordinator code on virtual time (`tests/simulation`) · **P** real processes,
-killed with real signals at chosen calls, or behind a proxy that misbehaves · **U** the real cores and the real SQLite
-store, in one process. Each fault is counted when it strikes; one that never struck fails the row. "0" in a goal means:
-nothing lost, no second effect, no stale overwrite, order per entity kept, no false dead letter.
+killed with real signals at chosen calls, or behind a proxy that misbehaves, or a real server · **U** the real cores and
+the real SQLite store, in one process. Each fault is counted when it strikes; one that never struck fails the row. "0"
+in a goal means: nothing lost, no second effect, no stale overwrite, order per entity kept, no false dead letter.
 
 This file is written by `python -m tests.faults --report` from the results in `build/faults.json`.
 
@@ -72,6 +72,8 @@ def _reached(entry: Entry | None, part: Part) -> list[str]:
     reached = f"{entry.reached:,} {entry.unit}{' (short of the goal)' if short else ''}"
     if "longest stall, ms" in entry.counts:
         reached += f", longest stall {entry.counts['longest stall, ms']} ms"
+    if "peak, MiB" in entry.counts:
+        reached += f", peak {entry.counts['peak, MiB']} MiB"
     if "descriptors after" in entry.counts:
         reached += f", descriptors {entry.counts['descriptors before']} → {entry.counts['descriptors after']}"
     least = f" at {len(entry.fired)} places, each ≥ {min(entry.fired.values())}" if len(entry.fired) > 1 else ""

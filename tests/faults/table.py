@@ -3,7 +3,20 @@
 from typing import Final
 
 from isthmus.console.proxy.faults import STRIKES, Fault, Traffic
-from tests.faults import crashes, histories, orders, processes, reading, running, values
+from tests.faults import (
+    cancellations,
+    crashes,
+    crowds,
+    histories,
+    memory,
+    orders,
+    postgres_troubles,
+    processes,
+    reading,
+    running,
+    tokens,
+    values,
+)
 from tests.faults.histories import places, rows_in_bursts, under
 from tests.faults.processes import CONSUMER_CALLS, PRODUCER_CALLS
 from tests.faults.row import How, Part, Row
@@ -230,7 +243,8 @@ ROWS: Final = (
             Part(U, "points", None, 0, crashes.crash_anywhere, "each statement, before and after, each batch size"),
             _histories(500, under(places(_KILLS, role="consumer", calls=_STORE))),
         ),
-        f"P: {_ONE_STORE} is a library; its processes are killed at each of these steps by F22.",
+        f"P: {_ONE_STORE} is a library; its processes are killed at each of these steps by F22, sessions of PostgreSQL "
+        "by F46.",
     ),
     Row(
         "F38",
@@ -239,8 +253,23 @@ ROWS: Final = (
         (
             Part(U, "commits", 5_000, 40, crashes.answer_lost),
             _histories(5_000, under(places([Kind.ANSWER_LOST], role="consumer", calls=["store.commit"]))),
+            Part(P, "commits", 100, 4, postgres_troubles.answer_lost, "PostgreSQL; the matrix's number is kept by U"),
         ),
-        f"P: {_ONE_STORE} has no connection that could be cut.",
+    ),
+    Row(
+        "F39",
+        "mixed cancellation reasons",
+        "all combinations",
+        (
+            Part(U, "combinations", None, 0, cancellations.every_verdict, "7 reasons for ≤ 4 actions, ours or not"),
+            Part(P, "transactions", None, 40, cancellations.every_decision, "the decider's own, of ≤ 4 actions"),
+        ),
+    ),
+    Row(
+        "F40",
+        "the same token after ten minutes",
+        "500, 0",
+        (Part(S, "histories", 500, 4, tokens.tokens_forgotten, "virtual time, the emulator behind it"),),
     ),
     Row(
         "F42",
@@ -252,11 +281,19 @@ ROWS: Final = (
         ),
     ),
     Row(
+        "F43",
+        "many workers on one entity",
+        "100 runs equal the model",
+        (Part(P, "runs", 100, 4, crowds.many_on_one, "all three stores; on PostgreSQL threads, and processes"),),
+    ),
+    Row(
         "F44",
         "delete, then a late update",
         "5,000, 0 resurrected",
         (
             Part(U, "deletes", 5_000, 40, orders.no_resurrection, "the matrix's S, on the real store"),
+            Part(P, "deletes", 500, 4, orders.no_resurrection_in("PostgreSQL"), "the same on PostgreSQL"),
+            Part(P, "deletes", 200, 4, orders.no_resurrection_in("DynamoDB"), "the same on DynamoDB"),
             _histories(500, under(places([Kind.LATE, Kind.FOREIGN], calls=["sink.put"]))),
         ),
     ),
@@ -265,7 +302,22 @@ ROWS: Final = (
         "decimals, -0, 1E126, NaN, NUL, surrogates",
         "100,000 values, exact or parked",
         (Part(U, "values", 100_000, 1_000, values.odd_values),),
-        f"P: {_ONE_STORE} only, in this process.",
+        f"P: {_ONE_STORE} only, in this process; the other stores are asked by their contract suite.",
+    ),
+    Row(
+        "F46",
+        "PostgreSQL: serialization failure, deadlock, disk full, killed session",
+        "300, 0",
+        (
+            Part(
+                P,
+                "troubles",
+                300,
+                8,
+                postgres_troubles.everything,
+                "a real server; serialization failure and full disk are raised by a trigger",
+            ),
+        ),
     ),
     Row(
         "F47",
@@ -278,6 +330,15 @@ ROWS: Final = (
             Part(P, "transactions", 256, 3, running.poison_anywhere, "every set of 8 rows"),
         ),
         _KCL,
+    ),
+    Row(
+        "F61",
+        "512 MiB of memory, 10 MiB records",
+        "peak ≤ 400 MiB",
+        (
+            Part(P, "records", 26, 3, memory.large_records("SQLite"), "13 kinds, alone and all together; SQLite"),
+            Part(P, "records", 26, 3, memory.large_records("PostgreSQL"), "the same; PostgreSQL"),
+        ),
     ),
     Row("F62", "1,000 restarts", "descriptors + ≤ 2", (Part(P, "restarts", 1_000, 2, processes.descriptors),)),
 )

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutants.planted import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.planted import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("isthmus", "examples", "tests", "docs", "pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "Makefile")

@@ -1,6 +1,7 @@
 """The planted bugs: each is a promise broken in one place, and the tests that must notice it."""
 
-from typing import NamedTuple
+from tests.mutants.mutant import Mutant
+from tests.mutants.planted_stores import STORE_MUTANTS
 
 LANES = ("tests/unit/test_lanes.py", "tests/unit/test_lanes_property.py")
 PUBLISHER = "tests/unit/test_publisher.py"
@@ -15,16 +16,6 @@ RUNTIME = "tests/unit/test_local_runtime.py"
 READER = ("tests/unit/test_local_runtime_reader.py", "tests/unit/test_local_runtime_reader_troubles.py")
 SHARDS = "tests/unit/test_shard_states.py"
 COMPOSITION = "tests/unit/test_composition.py"
-
-
-class Mutant(NamedTuple):
-    """One bug: `old` stands once in `file`, and becomes `new`; one of `tests` must fail."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -339,4 +330,5 @@ MUTANTS: tuple[Mutant, ...] = (
         "            # read must come again.\n",
         (STORE,),
     ),
+    *STORE_MUTANTS,
 )

@@ -15,7 +15,7 @@ from isthmus.console.signals import Signals
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.runtimes.threads import ThreadTask
 from isthmus.errors import IsthmusError
-from isthmus.garbage import collect_rarely
+from isthmus.garbage import collect_rarely, give_large_blocks_back
 from isthmus.lifecycle import Stopped, ThreadStop
 from isthmus.log import configure, get_logger
 from isthmus.pipeline import Pipeline
@@ -94,6 +94,7 @@ def _run(config: Path, name: str, parts: list[Part]) -> int:
     port = settings.metrics.consumer_port if name == "consume" else settings.metrics.producer_port
     health = Health(wiring.metrics, wiring.clock)
     collect_rarely()
+    give_large_blocks_back()
     with serving(wiring.metrics, settings.metrics.host, port, health.wrong):
         log.info("started", command=name, application=settings.application)
         tasks = [ThreadTask(name, _guarded(part, wiring, pipelines)) for part in parts]

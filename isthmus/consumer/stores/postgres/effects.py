@@ -4,6 +4,7 @@ A handler mostly writes, and asks for nothing: then waiting for each answer is w
 `collecting` a statement is only sent; what it gave is fetched when somebody looks at it, or at the end.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, overload
@@ -12,10 +13,14 @@ import psycopg
 
 from isthmus.consumer.stores.port import PoisonIn
 from isthmus.consumer.stores.postgres.connection import Connection
+from isthmus.consumer.stores.postgres.pipelines import drain
 from isthmus.errors import Poison
 
 Cursor = psycopg.Cursor[Any]
-_MOST_TELLS = 100
+_AT_ONCE = 64
+"""Writes that wait at most: the server shall be busy with them while the next handlers run."""
+_ONLY_WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
+_GIVES = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
 class Rows(Sequence[Sequence[Any]]):
@@ -60,45 +65,62 @@ class Collected:
         self._connection = connection
         self._pipeline = pipeline
         self._translate = translate
-        self._sent: list[tuple[int, Cursor]] = []
+        self._writes: list[tuple[int, str, Sequence[Any]]] = []
+        self._places: list[int] = []
         self._place = 0
-        self._refused: PoisonIn | None = None
+        self._refused: Poison | None = None
 
     def of(self, place: int) -> None:
         """Say whose statements come now."""
         self._place = place
 
-    def execute(self, statement: str, parameters: Sequence[Any]) -> Rows:
-        """Send a statement. Raises `PoisonIn` once one before it was refused: nothing after that is run."""
+    def execute(self, statement: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Take a statement. Raises `PoisonIn` or `Poison` once one before it was refused: nothing after that is run."""
         if self._refused is not None:
             raise self._refused
-        # Prepared, for then it cannot be two: the second one could be a COMMIT.
-        cursor = self._connection.execute(statement, parameters or None, prepare=True)
-        self._sent.append((self._place, cursor))
-        return Rows(cursor, self.settle)
+        with self._answering():
+            if parameters and _ONLY_WRITES.match(statement) is not None and _GIVES.search(statement) is None:
+                if self._writes and self._writes[-1][1] != statement:
+                    self._send()
+                self._writes.append((self._place, statement, parameters))
+                if len(self._writes) >= _AT_ONCE:
+                    self._send()
+                return ()
+            self._send()
+            # Prepared, for then it cannot be two: the second one could be a COMMIT.
+            cursor = self._connection.execute(statement, parameters or None, prepare=True)
+            self._places.append(self._place)
+            return Rows(cursor, self.settle)
 
     def settle(self) -> None:
-        """Wait until everything is answered. Raises `PoisonIn` with the place of what was refused first."""
+        """Wait until everything is answered. Raises `PoisonIn` or, where it is not known whose it was, `Poison`."""
         if self._refused is not None:
             raise self._refused
-        sent, self._sent = self._sent, []
-        if not sent:
-            return
+        if self._writes or self._places:
+            with self._answering():
+                self._send()
+                self._pipeline.sync()
+            self._places.clear()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Take in what the driver says of any statement so far: it says so when it happens to read the answer."""
         try:
-            self._pipeline.sync()
+            yield
         except psycopg.Error as error:
-            # The first without a result is the one that was refused; what came after it was not run.
-            place = next((place for place, cursor in sent if cursor.pgresult is None), sent[-1][0])
-            self._drain()
-            self._refused = PoisonIn(self._translate(error), place)
+            drain(self._pipeline)
+            poison = self._translate(error)
+            whose = {*self._places, *(place for place, _, _ in self._writes)}
+            self._refused = PoisonIn(poison, whose.pop()) if len(whose) == 1 else poison
             raise self._refused from error
 
-    def _drain(self) -> None:
-        """Take in that what came after a refusal was not run: the driver tells so of each part of it that it reads."""
-        for _ in range(_MOST_TELLS):
-            with suppress(psycopg.Error):
-                self._pipeline.sync()
-                return
+    def _send(self) -> None:
+        """Send the writes that wait: a statement once for all of its parameters costs half of one for each."""
+        if self._writes:
+            writes, self._writes = self._writes, []
+            self._places += [place for place, _, _ in writes]
+            with self._connection.cursor() as cursor:
+                cursor.executemany(writes[0][1], [parameters for _, _, parameters in writes])
 
 
 @contextmanager

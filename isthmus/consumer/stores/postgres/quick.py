@@ -16,6 +16,7 @@ from isthmus.change import Change, Verb
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Taken
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.names import text_array
+from isthmus.consumer.stores.postgres.pipelines import drain
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import EntityStatements
 from isthmus.consumer.stores.postgres.statements import Statements, applied_arrays
@@ -42,31 +43,31 @@ class Quick:
         keys = text_array([change.key for change in changes])
         txns = text_array([change.id for change in changes])
         run, texts = self._run, self._texts
-        refused: Poison | None = None
-        try:
-            with self._connection.pipeline() as pipeline:
+        with self._connection.pipeline() as pipeline:
+            refused: Poison | None = None
+            all_new = False
+            try:
                 run(texts.lock, (self._locks.space, self._locks.of(change.key for change in changes)))
                 sources = text_array(list({change.source for change in changes}))
                 epoch = min(change.epoch for change in changes)
                 plain = run(texts.plain, (sources, epoch, keys, txns, txns))
-                # Rows before guards: what is refused is refused by the user's table, and guards written in vain would
-                # only fill ours. The server is busy with the rows while the guards are put together here.
-                # What is refused here must not pass the pipeline's end: there the driver would log what the server has
-                # refused meanwhile, with a row's values.
-                refused, claimed = self._written(changes, entities), None
-                if refused is None:
-                    claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
-                    if history:
-                        run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
+                claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
+                # The server is busy with the guards while the rows are put together here.
+                refused = self._written(changes, entities)
+                if refused is None and history:
+                    run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
                 pipeline.sync()
-                if claimed is not None:
-                    return Taken(done=plain.fetchone() == (True,) and claimed.rowcount == len(changes))
-        except psycopg.Error as error:
-            refused = _refusal(error, changes)
-        return Taken(done=False, suspect=refused.place if isinstance(refused, PoisonIn) else None)
+                all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
+            except psycopg.Error as error:
+                drain(pipeline)
+                # Answers are read on the way too: where one was a refusal, all that comes after it is aborted.
+                refused = refused or _refusal(error, changes)
+            if refused is None:
+                return Taken(done=all_new)
+            return Taken(done=False, suspect=refused.place if isinstance(refused, PoisonIn) else None)
 
     def _written(self, changes: Sequence[Change], entities: Sequence[Entity]) -> Poison | None:
-        """Write the rows; give what is refused before the server sees it."""
+        """Write the rows; give what is refused here, or by an answer that is read meanwhile."""
         try:
             for begun, part, entity in _parts(changes, entities):
                 with poison_in(begun, part):

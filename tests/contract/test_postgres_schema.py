@@ -1,0 +1,188 @@
+"""Our own tables in PostgreSQL, from one release to the next."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import fields, replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from isthmus.consumer.stores.postgres import schema
+from isthmus.consumer.stores.postgres.statements import Statements
+from isthmus.consumer.stores.postgres.store import PostgresStore
+from isthmus.errors import Refused
+from tests.contract.store_contract import EVENTS, STATES
+from tests.fakes.clock import FakeStop
+from tests.fakes.postgres_office import LANES, PostgresOffice
+from tests.fakes.postgres_server import PostgresServer
+from tests.fakes.store_world import ByModel, World, agrees, delete, event, marker, untranslated, upsert
+
+FROZEN = Path(__file__).parent / "data" / "postgres_schema_1.sql"
+FROZEN_SCHEMA = "isthmus_old"
+LATER = "{table} ADD COLUMN later_text text, ADD COLUMN later_number bigint NOT NULL DEFAULT 7"
+
+
+@pytest.fixture(scope="module")
+def database(postgres: PostgresServer) -> Iterator[PostgresOffice]:
+    made = PostgresOffice(postgres)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def office(database: PostgresOffice) -> PostgresOffice:
+    return database.fresh()
+
+
+def frozen(kind: str) -> dict[str, str]:
+    """Give the frozen statements by their headings, each heading with its place."""
+    found = {}
+    for place, block in enumerate(FROZEN.read_text().split("\n-- ")[1:]):
+        heading, _, statement = block.partition("\n")
+        if heading.startswith(kind):
+            found[heading.removeprefix(f"{kind} ") if kind == "run" else str(place)] = statement.strip().removesuffix(
+                ";"
+            )
+    return found
+
+
+def frozen_statements() -> Statements:
+    """Give what the frozen release runs, on the schema of this one."""
+    old: Statements = object.__new__(Statements)
+    for name, text in frozen("run").items():
+        object.__setattr__(old, name, text.replace(f'"{FROZEN_SCHEMA}"', '"isthmus"'))
+    return old
+
+
+def lives_on(world: World, office: PostgresOffice) -> None:
+    """Go once through all that a store does."""
+    model = ByModel()
+    changes = [
+        *STATES,
+        *EVENTS,
+        marker(2),
+        upsert(9, "b", epoch=2),
+        delete(10, "b")._replace(epoch=2),
+        upsert(1, epoch=1),
+    ]
+    changes += [untranslated(4, "p")._replace(epoch=2), upsert(5, "p", epoch=2), event(9, "f", epoch=2)]
+    for _ in range(2):
+        for change in changes:
+            assert world.apply(change) == [model.take(change)]
+    agrees(world, model)
+    reader = office.reader()
+    assert reader.counts()["ledger"] == len(model.ledger)
+    assert reader.trace("k") is not None
+    world.store.prepare()
+    world.store.check(world.entities)
+    after = world.clock.now_ms() + 1
+    pruned = world.store.prune(memory_before_ms=after, history_before_ms=after, stop=FakeStop(world.clock))
+    assert pruned.ledger == len(model.ledger)
+    model.prune(after)
+    agrees(world, model)
+
+
+def with_later_columns(office: PostgresOffice, name: str) -> None:
+    for table in schema.TABLES:
+        office.run(f'ALTER TABLE "{name}".{LATER.format(table=table)}')
+
+
+def remade(office: PostgresOffice) -> None:
+    office.run("DROP SCHEMA isthmus CASCADE")
+    PostgresStore(office.address, [], lanes=LANES).prepare()
+
+
+def test_a_schema_of_the_first_version_goes_on_working_when_later_releases_have_added_columns(
+    office: PostgresOffice,
+) -> None:
+    for statement in ["; ".join(frozen("make").values())]:
+        office.run(statement)
+    with_later_columns(office, FROZEN_SCHEMA)
+    office.run("DROP SCHEMA isthmus CASCADE")
+    office.run(f"ALTER SCHEMA {FROZEN_SCHEMA} RENAME TO isthmus")
+    with closing(World(office)) as world:
+        lives_on(world, office)
+    remade(office)
+
+
+def test_a_release_of_the_first_version_goes_on_working_on_the_schema_of_this_one_and_of_later_ones(
+    office: PostgresOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = frozen_statements()
+    assert {each.name for each in fields(Statements)} <= set(frozen("run"))
+    with_later_columns(office, "isthmus")
+    with closing(World(office)) as world:
+        assert isinstance(world.store, PostgresStore)
+        monkeypatch.setattr(world.store, "_texts", old)
+        world.decider.close()
+        world.decider = world.another()
+        lives_on(world, office)
+    remade(office)
+
+
+def test_what_this_release_makes_is_what_was_frozen() -> None:
+    # Another text here is another version: it gets a number and a frozen copy of its own, and this one stays.
+    made = list(schema.statements(FROZEN_SCHEMA, date(2020, 3, 15)))
+    assert list(frozen("make").values())[: len(made)] == made
+    assert schema.SCHEMA_VERSION == 1
+
+
+def test_a_later_column_keeps_its_values_when_a_month_is_made(office: PostgresOffice) -> None:
+    with_later_columns(office, "isthmus")
+    with closing(World(office)) as world:
+        world.apply(event(1)._replace(time="2999-01-01"))
+    office.run("UPDATE isthmus.ledger SET later_text = 'kept', later_number = 8")
+    office.run("; ".join(schema.make_partition("isthmus", "ledger", date(2999, 1, 1))))
+    assert office.run("SELECT later_text, later_number FROM isthmus.ledger_2999_01") == [("kept", 8)]
+    remade(office)
+
+
+def test_many_may_set_up_at_once_and_again(office: PostgresOffice) -> None:
+    together, errors = threading.Barrier(4), list[BaseException]()
+    address = replace(office.address, schema="at once")
+
+    def prepare() -> None:
+        store = PostgresStore(address, [], lanes=LANES)
+        together.wait()
+        try:
+            for _ in range(2):
+                store.prepare()
+            store.check([])
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=prepare) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert PostgresStore(address, [], lanes=LANES).versions() == (1, 1)
+    office.run('DROP SCHEMA "at once" CASCADE')
+
+
+def test_a_dry_run_asks_nobody_and_gives_statements_that_make_everything(office: PostgresOffice) -> None:
+    nowhere = replace(office.address, url="host=/nowhere")
+    statements = PostgresStore(nowhere, [], lanes=LANES).prepare(dry_run=True)
+    office.run("DROP SCHEMA isthmus CASCADE")
+    assert PostgresStore(office.address, [], lanes=LANES).versions() == (None, 1)
+    for statement in statements:
+        office.run(statement)
+    store = PostgresStore(office.address, [], lanes=LANES)
+    store.check([])
+    assert store.versions() == (1, 1)
+    store.prepare()
+
+
+def test_a_version_that_is_no_number_is_refused(office: PostgresOffice) -> None:
+    store = PostgresStore(office.address, [], lanes=LANES)
+    office.run("UPDATE isthmus.meta SET value = '1b' WHERE name = 'schema_version'")
+    try:
+        for ask in (store.versions, store.prepare):
+            with pytest.raises(Refused, match="newer release"):
+                ask()
+    finally:
+        office.run("UPDATE isthmus.meta SET value = '1' WHERE name = 'schema_version'")

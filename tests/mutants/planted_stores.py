@@ -1,0 +1,216 @@
+"""The planted bugs of the stores beyond SQLite, and of reading a source again."""
+
+from tests.mutants.mutant import Mutant
+
+D, P = "isthmus/consumer/stores/dynamodb/", "isthmus/consumer/stores/postgres/"
+DYNAMO = "tests/contract/test_store_dynamodb.py"
+SPECIAL = "tests/contract/test_store_dynamodb_special.py"
+PLAIN = "tests/contract/test_store_dynamodb_plain.py"
+CANCELLED = "tests/unit/test_dynamodb_cancelled.py"
+SPREAD = "tests/unit/test_dynamodb_spread.py"
+VALUES = "tests/unit/test_dynamodb_values.py"
+POSTGRES = "tests/contract/test_store_postgres.py"
+QUICK = "tests/contract/test_postgres_quick.py"
+MONTHS = "tests/contract/test_postgres_months.py"
+SESSIONS = "tests/contract/test_postgres_sessions.py"
+RESYNC = "tests/unit/test_resync.py"
+
+STORE_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "DynamoDB: the same version of another transaction",
+        f"{D}effects.py",
+        "{expression.name(marks.version)} < {expression.value(version)}",
+        "{expression.name(marks.version)} <= {expression.value(version)}",
+        (PLAIN,),
+    ),
+    Mutant(
+        "DynamoDB: a tombstone forgotten",
+        f"{D}effects.py",
+        "            return put(items.table, self._tombstone(key, change, now_ms, {}), expression, condition)",
+        "            return delete(place, expression, condition)",
+        (PLAIN,),
+    ),
+    Mutant(
+        "DynamoDB: reasons of a cancellation read as one",
+        f"{D}cancelled.py",
+        "        if code == _UNMET:\n            return Unmet",
+        '        if code != "None":\n            return Unmet',
+        (CANCELLED,),
+    ),
+    Mutant(
+        "DynamoDB: refused where others were only in the way",
+        f"{D}cancelled.py",
+        "    if causes:\n",
+        "    if causes and len(causes) == len(codes):\n",
+        (CANCELLED,),
+    ),
+    Mutant(
+        "DynamoDB: the ledger outside of the transaction",
+        f"{D}effects.py",
+        "put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]",
+        "check_absent(standing.lot)]",
+        (SPECIAL,),
+    ),
+    Mutant(
+        "DynamoDB: a parked key overtaken",
+        f"{D}effects.py",
+        ", check_absent(standing.lot)]\n",
+        "]\n",
+        (SPECIAL,),
+    ),
+    Mutant(
+        "DynamoDB: what was read is not in the condition",
+        f"{D}writes.py",
+        "same = [expression.equal(name, place.item) for name in deciding]",
+        "same = list[str]()",
+        (SPECIAL,),
+    ),
+    Mutant(
+        "DynamoDB: a fence lowered",
+        f"{D}decider.py",
+        "{epoch} < {expression.value(number(marker.epoch))}",
+        "{epoch} <> {expression.value(number(marker.epoch))}",
+        (SPECIAL,),
+    ),
+    Mutant(
+        "DynamoDB: the copy for the dead-letter queue forgotten",
+        f"{D}lot.py",
+        "if parking.reason != BEHIND:",
+        "if False:",
+        (DYNAMO,),
+    ),
+    Mutant(
+        "DynamoDB: a state frees what is newer",
+        f"{D}lot.py",
+        "        if newest < guard.version:\n",
+        "        if newest is not None:\n",
+        (DYNAMO,),
+    ),
+    Mutant(
+        "DynamoDB: chains by the key alone",
+        f"{D}spread.py",
+        '("key", change.key), ("id", change.id)',
+        '("key", change.key), ("key", change.key)',
+        (SPREAD,),
+    ),
+    Mutant("DynamoDB: 39 digits", f"{D}values.py", "MAX_DIGITS = 38", "MAX_DIGITS = 39", (VALUES,)),
+    Mutant(
+        "PostgreSQL: guard after the write",
+        f"{P}unit.py",
+        "        if log.guards:\n            run(texts.save_guard",
+        '        if log.guards:\n            run("COMMIT")\n            run("BEGIN")\n            run(texts.save_guard',
+        (POSTGRES,),
+    ),
+    Mutant(
+        "PostgreSQL: the ledger outside of the transaction",
+        f"{P}unit.py",
+        "        if log.ledger:\n",
+        '        if log.ledger:\n            run("COMMIT")\n            run("BEGIN")\n',
+        (POSTGRES,),
+    ),
+    Mutant(
+        "PostgreSQL: `>=` for `>`",
+        f"{P}statements.py",
+        "g.version < EXCLUDED.version",
+        "g.version <= EXCLUDED.version",
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: the same ID again",
+        f"{P}statements.py",
+        " AND g.txn <> EXCLUDED.txn",
+        "",
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: no lock",
+        f"{P}unit.py",
+        "                run(texts.lock, (self._locks.space, self._locks.of({change.key for change in changes})))\n",
+        "",
+        (SESSIONS,),
+    ),
+    Mutant(
+        "PostgreSQL: no lock on the quick way",
+        f"{P}quick.py",
+        "                run(texts.lock, (self._locks.space, self._locks.of(change.key for change in changes)))\n",
+        "",
+        (SESSIONS,),
+    ),
+    Mutant(
+        "PostgreSQL: a tombstone forgotten",
+        f"{P}unit.py",
+        "rows = sorted(guards.items())",
+        "rows = sorted(item for item in guards.items() if not item[1].deleted)",
+        (POSTGRES,),
+    ),
+    Mutant(
+        "PostgreSQL: a tombstone that lives",
+        f"{P}quick.py",
+        '["t" if change.verb',
+        '["f" if change.verb',
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: the ledger by the month of the arrival",
+        f"{P}statements.py",
+        "_texts([(each.id, month_of(each.time), each.key, each.version, each.rowhash) for each in changes])",
+        "_texts([(each.id, _NO_MONTH, each.key, each.version, each.rowhash) for each in changes])",
+        (MONTHS,),
+    ),
+    Mutant(
+        "PostgreSQL: the quick way asks for no fence",
+        f"{P}statements.py",
+        "AND epoch > %s)",
+        "AND epoch > %s AND false)",
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: the quick way asks for no parking lot",
+        f"{P}statements.py",
+        "EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))",
+        "EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]) AND false)",
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: the quick way commits whatever stands there",
+        f"{P}quick.py",
+        " and claimed.rowcount == len(changes)",
+        "",
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: guards of the living are pruned",
+        f"{P}pruning.py",
+        '"deleted AND decided < %s"',
+        '"decided < %s"',
+        (POSTGRES,),
+    ),
+    Mutant(
+        "PostgreSQL: a month is dropped with something young in it",
+        f"{P}pruning.py",
+        "            if not young:\n",
+        "            if not young or young:\n",
+        (MONTHS,),
+    ),
+    Mutant(
+        "resync: the generation raised twice",
+        "isthmus/checkpoint/resync.py",
+        "if self.wanted is None:",
+        "if True:",
+        (RESYNC,),
+    ),
+    Mutant(
+        "resync: the watermark stays",
+        "isthmus/checkpoint/resync.py",
+        "take(raised, seen, replace=True)",
+        "take(raised, seen)",
+        (RESYNC,),
+    ),
+    Mutant(
+        "resync: a generation is forgotten with the stream",
+        "isthmus/checkpoint/memory.py",
+        "if lease.generation",
+        "if False",
+        ("tests/contract/test_checkpoint_memory.py",),
+    ),
+)
