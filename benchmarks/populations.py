@@ -14,14 +14,19 @@ NAMES = ("key", *FIELDS, "version")
 
 
 def batch(
-    positions: Iterator[int], size: int, *, entity: str = "customer", verb: Verb = Verb.UPSERT
+    positions: Iterator[int],
+    size: int,
+    *,
+    entity: str = "customer",
+    verb: Verb = Verb.UPSERT,
+    population: int = POPULATION,
 ) -> list[Delivered]:
     """Make changes of 250 bytes, of distinct keys out of a population that comes again: most upserts meet a row."""
     now = rfc3339(SystemClock().now_ms())
     made = []
     for _ in range(size):
         position = next(positions)
-        key, version = f"customer/{position * 7919 % POPULATION}", version_of(0, position)
+        key, version = f"customer/{position * 7919 % population}", version_of(0, position)
         change = Change(
             id=transaction_id("/bench/customers", key, version),
             source="/bench/customers",

@@ -52,7 +52,7 @@ Apply = Callable[[Sequence[Delivered]], object]
 
 def rows(rounds: int) -> list[Row]:
     """Measure decided changes per second, from decoded changes to the commit, on a server of its own."""
-    with _server() as made, tempfile.TemporaryDirectory(prefix="isthmus-bench-"):
+    with server() as made, tempfile.TemporaryDirectory(prefix="isthmus-bench-"):
         return _rows(rounds, made)
 
 
@@ -96,8 +96,13 @@ def _row(name: str, ours: float, baseline: float, *, wanted: float | None = None
     return against(f"PostgreSQL, {name}", ours, baseline, "changes/s", wanted=wanted, note=note)
 
 
+def customer_table() -> str:
+    """Give the statement that makes the table."""
+    return _TABLE
+
+
 @contextmanager
-def _server() -> Iterator[Callable[[], str]]:
+def server() -> Iterator[Callable[[], str]]:
     """Give a function that makes a database and gives its address."""
     numbers = count()
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-pg-") as name:
