@@ -31,7 +31,7 @@ lint: env
 	$(BIN)/lint-imports
 
 unit: env
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 mutants: env ## plant bugs in a copy of the code: each must be caught by a test
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -38,6 +38,10 @@ EVENTS = (event(1), event(2), event(3, size=-1, note="wrong"), untranslated(4, e
 """Five changes of one entity: good ones, a delete, poison of the store, of the contract and of the translator."""
 
 
+_FOR_EVERY_STORE = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
+"""One suite is run by the classes of several stores, each of which resets its own office for each example."""
+
+
 @pytest.fixture
 def world(office: FrontOffice) -> Iterator[World]:
     made = World(office)
@@ -95,7 +99,7 @@ class StoreContract:
             ends.append(([outcome for change in changes for outcome in world.apply(change)], world.state()))
         assert all(end == ends[-1] for end in ends)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=_FOR_EVERY_STORE)
     @given(
         st.lists(
             st.lists(

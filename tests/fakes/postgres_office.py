@@ -130,7 +130,9 @@ class PostgresOffice:
         for row in found:
             for name, holds in _VALUES.items():
                 if holds is Holds.NUMBER and row[name] is not None:
-                    row[name] = Decimal(row[name])
+                    # PostgreSQL and Python write some doubles with other digits, and read the same one of both.
+                    text = repr(float(row[name])) if name == "double precision" else row[name]
+                    row[name] = Decimal(text)
         return {row.pop("key"): row for row in found}
 
     def outage(self) -> BaseException:
@@ -195,6 +197,9 @@ class BreakingCursor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._cursor.close()
+
+    def close(self) -> None:
         self._cursor.close()
 
     def executemany(self, statement: str, parameters: Any) -> None:

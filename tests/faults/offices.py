@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = Backoff(first=0.01, most=0.2)
 """Seconds between attempts in real time: a server that comes back is found soon."""
-MOST_ATTEMPTS: Final = 5_000
+MOST_ATTEMPTS: Final = 200
 """Failures of one life, after which it is said to be stuck."""
 
 

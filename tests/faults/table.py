@@ -292,9 +292,9 @@ ROWS: Final = (
         "5,000, 0 resurrected",
         (
             Part(U, "deletes", 5_000, 40, orders.no_resurrection, "the matrix's S, on the real store"),
+            _histories(500, under(places([Kind.LATE, Kind.FOREIGN], calls=["sink.put"]))),
             Part(P, "deletes", 500, 4, orders.no_resurrection_in("PostgreSQL"), "the same on PostgreSQL"),
             Part(P, "deletes", 200, 4, orders.no_resurrection_in("DynamoDB"), "the same on DynamoDB"),
-            _histories(500, under(places([Kind.LATE, Kind.FOREIGN], calls=["sink.put"]))),
         ),
     ),
     Row(

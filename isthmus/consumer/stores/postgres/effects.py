@@ -13,7 +13,7 @@ import psycopg
 
 from isthmus.consumer.stores.port import PoisonIn
 from isthmus.consumer.stores.postgres.connection import Connection
-from isthmus.consumer.stores.postgres.pipelines import drain
+from isthmus.consumer.stores.postgres.pipelines import answered, drain, pipelined
 from isthmus.errors import Poison
 
 Cursor = psycopg.Cursor[Any]
@@ -99,7 +99,7 @@ class Collected:
         if self._writes or self._places:
             with self._answering():
                 self._send()
-                self._pipeline.sync()
+                answered(self._connection, self._pipeline)
             self._places.clear()
 
     @contextmanager
@@ -108,7 +108,7 @@ class Collected:
         try:
             yield
         except psycopg.Error as error:
-            drain(self._pipeline)
+            drain(self._connection, self._pipeline)
             poison = self._translate(error)
             whose = {*self._places, *(place for place, _, _ in self._writes)}
             self._refused = PoisonIn(poison, whose.pop()) if len(whose) == 1 else poison
@@ -129,7 +129,7 @@ def collecting(connection: Connection, translate: Callable[[psycopg.Error], Pois
 
     `translate` gives the poison for an error, or raises what is none.
     """
-    with connection.pipeline() as pipeline:
+    with pipelined(connection) as pipeline:
         collected = Collected(connection, pipeline, translate)
         try:
             yield collected

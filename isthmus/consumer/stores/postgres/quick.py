@@ -16,7 +16,7 @@ from isthmus.change import Change, Verb
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Taken
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.names import text_array
-from isthmus.consumer.stores.postgres.pipelines import drain
+from isthmus.consumer.stores.postgres.pipelines import answered, drain, pipelined
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import EntityStatements
 from isthmus.consumer.stores.postgres.statements import Statements, applied_arrays
@@ -43,7 +43,7 @@ class Quick:
         keys = text_array([change.key for change in changes])
         txns = text_array([change.id for change in changes])
         run, texts = self._run, self._texts
-        with self._connection.pipeline() as pipeline:
+        with pipelined(self._connection) as pipeline:
             refused: Poison | None = None
             all_new = False
             try:
@@ -56,10 +56,10 @@ class Quick:
                 refused = self._written(changes, entities)
                 if refused is None and history:
                     run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
-                pipeline.sync()
+                answered(self._connection, pipeline)
                 all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
             except psycopg.Error as error:
-                drain(pipeline)
+                drain(self._connection, pipeline)
                 # Answers are read on the way too: where one was a refusal, all that comes after it is aborted.
                 refused = refused or _refusal(error, changes)
             if refused is None:

@@ -12,6 +12,7 @@ from isthmus.consumer.stores.postgres import statements as sql
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.errors import translated
 from isthmus.consumer.stores.postgres.names import number_array, text_array
+from isthmus.consumer.stores.postgres.pipelines import pipelined
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import EntityStatements
 from isthmus.consumer.stores.postgres.transaction import PostgresTransaction
@@ -72,7 +73,7 @@ class PostgresUnit:
         txns = text_array(list({change.id for change in changes}))
         sources = text_array(list({change.source for change in changes}))
         with translated():
-            with self._connection.pipeline():
+            with pipelined(self._connection):
                 run(texts.lock, (self._locks.space, self._locks.of({change.key for change in changes})))
                 fences, guards = run(texts.fences, (sources,)), run(texts.guards, (keys,))
                 ledger, settled = run(texts.ledger, (txns,)), run(texts.settled, (txns,))
@@ -143,7 +144,7 @@ class PostgresUnit:
         try:
             with translated():
                 told = self._news(log) if log.keeps_history else []
-                with self._connection.pipeline():
+                with pipelined(self._connection):
                     self._save(log, told)
         except Poison as poison:
             if poison.reason == "constraint":
