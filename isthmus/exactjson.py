@@ -40,6 +40,8 @@ class Limits:
     """Elements of a batch. The largest record holds fewer real events: each has some 200 bytes of attributes."""
     max_containers: int = 500_000
     """Arrays and objects in a document: 10 MiB of empty ones take 300 MB of memory, so many of them a tenth of it."""
+    max_exact: int = 1_000_000
+    """Values of a document in which a number is one that no double holds: such a number takes 104 bytes of memory."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_depth <= _DEEPEST:
@@ -104,7 +106,7 @@ def json_value(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     if _plain(value, limits.max_depth) or orjson.dumps(value) == data:
         return value
     del value  # before a second copy is made: a large record shall not take the memory of two
-    return _read_exactly(data)
+    return _read_exactly(data, limits)
 
 
 def nested_deeper(text: bytes, levels: int) -> bool:
@@ -120,6 +122,11 @@ def nested_deeper(text: bytes, levels: int) -> bool:
         if depth > levels:
             return True
     return False
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """Give what stands in no string."""
+    return b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
 
 
 def _brackets(text: bytes) -> bytes:
@@ -180,7 +187,7 @@ _REFUSED = object()
 def _read_after_refusal(data: bytes, limits: Limits) -> Any:
     """Read what orjson refused. A number beyond every double stops it, and is none of the document's faults."""
     _refuse_depth(data, limits.max_depth)
-    value = _read_exactly(data)
+    value = _read_exactly(data, limits)
     try:
         json_bytes(value)
     except ValueError:
@@ -189,7 +196,10 @@ def _read_after_refusal(data: bytes, limits: Limits) -> Any:
     return value
 
 
-def _read_exactly(data: bytes) -> Any:
+def _read_exactly(data: bytes, limits: Limits) -> Any:
+    # One comma less than values in each array and object. Most documents have not even so many bytes.
+    if len(data) > limits.max_exact and _outside_strings(data).count(b",") >= limits.max_exact:
+        raise NotJson("too-large", f"more than {limits.max_exact} values, and a number among them that no double holds")
     # `from None` throughout: these errors carry the document, and would carry it into logs.
     try:
         return _EXACT.decode(data.decode("utf-8"))

@@ -387,3 +387,12 @@ def test_a_value_that_holds_itself_is_refused() -> None:
 
     with pytest.raises(ValueError, match="too deep"):
         json_bytes(value)
+
+
+def test_very_many_values_are_read_only_while_a_double_holds_every_number() -> None:
+    limits = Limits(max_exact=3)
+    assert json_value(b'[1,2,3,4,"5,6,7,8"]', limits) == [1, 2, 3, 4, "5,6,7,8"]
+    assert json_value(b'[1.10,2,"3,4,5,6"]', limits) == [Decimal("1.10"), 2, "3,4,5,6"]
+    with pytest.raises(NotJson, match="more than 3 values") as refused:
+        json_value(b"[1.10,2,3,4]", limits)
+    assert refused.value.reason == "too-large"
