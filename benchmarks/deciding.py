@@ -80,7 +80,8 @@ def _ours(path: Path, positions: "count[int]", *, history: bool) -> Prepared:
     entity = Entity("customer", Kind.STATE, mapping, None)
     store = SqliteStore(path, [entity])
     store.prepare()
-    applier = Applier(store.session(), {"customer": entity}, SystemClock(), Metrics(), history=history)
+    session = store.session()
+    applier = Applier(session, {"customer": entity}, SystemClock(), Metrics(), history=history, quick=session)
     return _on_batches(positions, applier.apply)
 
 

@@ -70,7 +70,8 @@ class SqliteOffice:
         self, store: Store, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics, *, history: bool
     ) -> Applier:
         assert isinstance(store, SqliteStore)
-        return Applier(store.session(), entities, clock, metrics, history=history)
+        session = store.session()
+        return Applier(session, entities, clock, metrics, history=history, quick=session)
 
     def reader(self) -> SqliteReader:
         return SqliteReader(self.path)

@@ -13,6 +13,7 @@ POSTGRES = "tests/contract/test_store_postgres.py"
 QUICK = "tests/contract/test_postgres_quick.py"
 MONTHS = "tests/contract/test_postgres_months.py"
 SESSIONS = "tests/contract/test_postgres_sessions.py"
+SQLITE_QUICK = "tests/contract/test_sqlite_quick.py"
 RESYNC = "tests/unit/test_resync.py"
 
 STORE_MUTANTS: tuple[Mutant, ...] = (
@@ -191,6 +192,27 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         "            if not young:\n",
         "            if not young or young:\n",
         (MONTHS,),
+    ),
+    Mutant(
+        "SQLite: `>=` for `>` on the quick way",
+        "isthmus/consumer/stores/sqlite/statements.py",
+        "isthmus_guard.version < excluded.version",
+        "isthmus_guard.version <= excluded.version",
+        (SQLITE_QUICK,),
+    ),
+    Mutant(
+        "SQLite: the quick way asks for no fence",
+        "isthmus/consumer/stores/sqlite/quick.py",
+        "if fences and any(",
+        "if False and any(",
+        (SQLITE_QUICK,),
+    ),
+    Mutant(
+        "SQLite: the quick way commits whatever stands there",
+        "isthmus/consumer/stores/sqlite/quick.py",
+        "return many(sql.CLAIM_GUARD, rows).rowcount == len(batch)",
+        "return many(sql.CLAIM_GUARD, rows).rowcount > 0",
+        (SQLITE_QUICK,),
     ),
     Mutant(
         "resync: the generation raised twice",

@@ -19,6 +19,9 @@ FENCES = "SELECT source, lane, epoch FROM isthmus_fence"
 SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, decided, told)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, txn = excluded.txn,
     rowhash = excluded.rowhash, deleted = excluded.deleted, decided = excluded.decided, told = excluded.told"""
+CLAIM_GUARD = f"""{SAVE_GUARD.replace("told = excluded.told", "told = coalesce(excluded.told, isthmus_guard.told)")}
+    WHERE isthmus_guard.version < excluded.version AND isthmus_guard.txn <> excluded.txn"""
+"""Writes a guard only where nothing newer and not the same ID stands there."""
 SAVE_LEDGER = "INSERT INTO isthmus_ledger (txn, key, version, rowhash, decided) VALUES (?, ?, ?, ?, ?)"
 SAVE_PARKED = """INSERT INTO isthmus_parked (key, txn, version, rowhash, source, entity, epoch, detected, arrived,
     reason, message, stage, event, decodable, shard, sequence, first_at, last_at)

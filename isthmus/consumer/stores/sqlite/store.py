@@ -7,15 +7,15 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.consumer.stores.port import Entity, Pruned
-from isthmus.consumer.stores.sqlite import schema
+from isthmus.consumer.stores.port import Delivered, Entity, Pruned, Taken, Undone
+from isthmus.consumer.stores.sqlite import quick, schema
 from isthmus.consumer.stores.sqlite.checks import check_mapping, refuse_newer, version_of
 from isthmus.consumer.stores.sqlite.connection import reading, writing
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.pruning import Pruning
 from isthmus.consumer.stores.sqlite.rows import EntityStatements, affinities
 from isthmus.consumer.stores.sqlite.unit import SqliteUnit
-from isthmus.errors import Missing, Refused, TargetDown
+from isthmus.errors import Missing, Poison, Refused, TargetDown
 from isthmus.lifecycle import Stop
 
 
@@ -145,6 +145,21 @@ class SqliteSession:
             # read must come again.
             self._shared.in_place()
 
+    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+        """Try the quick way: all of the batch takes effect, durably, or nothing is changed."""
+        connection = self._shared.connection
+        with self._writer:
+            self._shared.in_place()
+            try:
+                with transaction(connection), translated():
+                    if not quick.take(connection, self._shared.statements, batch, entities, now_ms, history=history):
+                        raise _NotPlain  # noqa: TRY301 - it undoes what was written
+            except (_NotPlain, Poison, Undone):
+                # Whose fault a refusal was, SQLite does not say. The other way finds it.
+                return Taken(done=False)
+            self._shared.in_place()
+        return Taken(done=True)
+
     def close(self) -> None:
         """Give the connection back."""
         with self._writer:
@@ -153,6 +168,10 @@ class SqliteSession:
                 self._shared.users -= 1
                 if not self._shared.users:
                     self._shared.connection.close()
+
+
+class _NotPlain(Exception):  # noqa: N818 - a fact about a batch
+    """It does not take effect as a whole."""
 
 
 _File = tuple[int, int]

@@ -13,11 +13,15 @@ from typing import Any
 from isthmus.change import Outcome
 from isthmus.consumer.stores.port import Told
 
-_LAST_PLACE = """SELECT max(coalesce((SELECT max(place) FROM isthmus_history), 0),
+LAST_PLACE = """SELECT max(coalesce((SELECT max(place) FROM isthmus_history), 0),
     coalesce((SELECT CAST(value AS INTEGER) FROM isthmus_meta WHERE name = 'last_place'), 0))"""
 _HEADS = "SELECT t.key, t.place FROM json_each(?) j CROSS JOIN isthmus_trail t ON t.key = j.value"
 _APPEND = """INSERT INTO isthmus_history (place, before, key, version, txn, outcome, source, epoch, detected, arrived,
     decided, shard, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+TELL_APPLIED = """INSERT INTO isthmus_history (place, before, key, version, txn, outcome, source, epoch, detected,
+    arrived, decided, shard, sequence)
+    VALUES (?, (SELECT told FROM isthmus_guard WHERE key = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+"""For what takes effect while its guard is not loaded: the guard, written after this, says where the trail ended."""
 _POINT_GUARD = "UPDATE isthmus_guard SET told = ? WHERE key = ?"
 _POINT = "INSERT INTO isthmus_trail (key, place) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET place = excluded.place"
 _FREED = """SELECT key, version, txn, ?, source, epoch, detected, arrived, ?, shard, sequence FROM isthmus_parked
@@ -77,7 +81,7 @@ class Trails:
     def append(self, rows: Sequence[_Row], told: Sequence[Told], now_ms: int, guarded: Iterable[str]) -> None:
         """Append rows of history, and what was told of this batch; `guarded` has its guard written after this."""
         heads = self._heads
-        ((place,),) = self._connection.execute(_LAST_PLACE)
+        ((place,),) = self._connection.execute(LAST_PLACE)
         chained = []
         for row in (*rows, *self._new(rows, told, now_ms)):
             place += 1
