@@ -124,17 +124,20 @@ def nested_deeper(text: bytes, levels: int) -> bool:
     return False
 
 
-def _outside_strings(text: bytes) -> bytes:
-    """Give what stands in no string."""
-    return b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-
-
 def _brackets(text: bytes) -> bytes:
     """Give the brackets that stand in no string, square ones as curly ones."""
+    return _outside_strings(text, _NO_MARKS, _ONE_KIND_OF_BRACKET)
+
+
+def _outside_strings(text: bytes, left_out: bytes, table: bytes | None = None) -> bytes:
+    """Give the bytes that stand in no string, without those that are left out; `table` says which become others.
+
+    Quotes are not left out: they tell where a string is.
+    """
     # Backslash pairs go first, so that a quote that is left behind a backslash is an escaped one.
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Leaving out two neighbouring quotes keeps for every bracket whether it stands in a string.
-    marks = unescaped.translate(_ONE_KIND_OF_BRACKET, _NO_MARKS).replace(b'""', b"")
+    # Leaving out two neighbouring quotes keeps for every mark whether it stands in a string.
+    marks = unescaped.translate(table, left_out).replace(b'""', b"")
     return b"".join(marks.split(b'"')[::2])
 
 
@@ -147,6 +150,7 @@ _NO_OPENING = bytes(set(range(256)) - set(b"[{"))
 _OPEN = ord("{")
 _ONE_KIND_OF_BRACKET = bytes.maketrans(b"[]", b"{}")
 _NO_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
+_NO_COMMAS = bytes(set(range(256)) - set(b'",'))
 _CONTAINERS: frozenset[type] = frozenset({dict, list})
 
 
@@ -198,7 +202,7 @@ def _read_after_refusal(data: bytes, limits: Limits) -> Any:
 
 def _read_exactly(data: bytes, limits: Limits) -> Any:
     # One comma less than values in each array and object. Most documents have not even so many bytes.
-    if len(data) > limits.max_exact and _outside_strings(data).count(b",") >= limits.max_exact:
+    if len(data) > limits.max_exact and len(_outside_strings(data, _NO_COMMAS)) >= limits.max_exact:
         raise NotJson("too-large", f"more than {limits.max_exact} values, and a number among them that no double holds")
     # `from None` throughout: these errors carry the document, and would carry it into logs.
     try:
