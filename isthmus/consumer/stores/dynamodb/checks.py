@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.aws_errors import classify, error_code
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
-from isthmus.consumer.stores.keys import KeyTemplates
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.contracts import INTEGER, NULL, NUMBER
 from isthmus.errors import Missing, Refused
+from isthmus.keytemplates import KeyTemplates
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

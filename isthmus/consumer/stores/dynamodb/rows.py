@@ -18,9 +18,9 @@ from isthmus.consumer.stores.dynamodb.values import (
     size_of,
     text,
 )
-from isthmus.consumer.stores.keys import KeyTemplates
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.errors import Poison
+from isthmus.keytemplates import KeyTemplates
 
 if TYPE_CHECKING:
     from isthmus.consumer.stores.dynamodb.values import Attribute, Item

@@ -5,11 +5,11 @@ from contextlib import suppress
 from typing import Any
 
 from isthmus.change import Change
-from isthmus.consumer.stores.keys import KeyTemplates
 from isthmus.consumer.stores.port import PoisonIn, TableMapping
 from isthmus.consumer.stores.postgres.names import placed, text_array
 from isthmus.consumer.stores.postgres.values import Column, hold_for, takes_text_as_it_is
 from isthmus.errors import Poison
+from isthmus.keytemplates import KeyTemplates
 
 _TEXTS = frozenset({str, type(None)})
 
