@@ -25,10 +25,12 @@ __all__ = [
     "classify",
     "client",
     "describe_stream",
+    "describe_table",
     "ensure_bucket",
     "ensure_queue",
     "ensure_retention",
     "ensure_stream",
+    "ensure_table",
     "error_code",
 ]
 
@@ -190,6 +192,54 @@ def ensure_bucket(s3: "S3Client", name: str) -> bool:
     # us-east-1 is the one region that must not be named (S3 API, CreateBucket, LocationConstraint).
     place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     return _make(lambda: s3.create_bucket(Bucket=name, **place), there="BucketAlreadyOwnedByYou")
+
+
+def ensure_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, str], hint: str, *, stop: Stop) -> bool:
+    """Make a table with two text keys, paid by request, where it is not there, and wait until it can be used.
+
+    `keys` are the names of its partition and its sort key. True: it was made now. Raises `Refused`, with the hint,
+    where another table has the name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
+    """
+    made = _make(
+        lambda: dynamodb.create_table(
+            TableName=name,
+            KeySchema=[
+                {"AttributeName": keys[0], "KeyType": "HASH"},
+                {"AttributeName": keys[1], "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            BillingMode="PAY_PER_REQUEST",
+        ),
+        there="ResourceInUseException",
+    )
+
+    def is_active() -> bool:
+        try:
+            return describe_table(dynamodb, name, keys, hint) == "ACTIVE"
+        except Missing:  # just made, and not seen everywhere yet
+            return False
+
+    _wait_until(is_active, f"The table {name} did not become active.", stop)
+    return made
+
+
+def describe_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, str], hint: str) -> str:
+    """Give a table's status, e.g. `ACTIVE` (DynamoDB API, TableStatus).
+
+    Raises `Missing` where it is not there, `Refused`, with the hint, where it is a table of somebody else: one with
+    other keys.
+    """
+    try:
+        table = dynamodb.describe_table(TableName=name)["Table"]
+    except Exception as error:
+        raise classify(error) from error
+    found = {part["AttributeName"]: part["KeyType"] for part in table.get("KeySchema", [])}
+    if found != {keys[0]: "HASH", keys[1]: "RANGE"}:
+        raise Refused(
+            f"The table {name} was not made by Isthmus: its keys are {', '.join(found)}.",
+            hint=hint,
+        )
+    return table["TableStatus"]
 
 
 def _is_there(ask: Callable[[], object]) -> bool:

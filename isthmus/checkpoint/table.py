@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from isthmus import aws
 from isthmus.aws import classify, error_code
 from isthmus.checkpoint.items import PARTITION_KEY, SORT_KEY, ItemKind, text
-from isthmus.errors import Fatal, Missing, Refused
-from isthmus.lifecycle import Stop, Stopped
+from isthmus.lifecycle import Stop
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAME: Final = re.compile(r"#(\w+)")
-_POLL_SECONDS: Final = 0.5
-_POLLS: Final = 600
+_KEYS: Final = (PARTITION_KEY, SORT_KEY)
+_ANOTHER_NAME: Final = "Give another name to the table in the settings."
 
 
 class Unmet(Exception):  # noqa: N818 - an answer, not an error
@@ -104,58 +104,15 @@ class Table:
 def create_table(client: "DynamoDBClient", name: str, *, stop: Stop) -> bool:
     """Make the table where it is not there, and wait until it can be used. True: it was made now.
 
-    It is paid by request: one write a second for each owner and a few for each shard are next to nothing. Raises
-    `Refused` where another table has the name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
+    It is paid by request: one write a second for each owner and a few for each shard are next to nothing. Raises as
+    `isthmus.aws.ensure_table` does.
     """
-    try:
-        client.create_table(
-            TableName=name,
-            KeySchema=[
-                {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
-                {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
-                {"AttributeName": SORT_KEY, "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        made = True
-    except Exception as error:
-        if error_code(error) != "ResourceInUseException":
-            raise classify(error) from error
-        made = False
-    for _ in range(_POLLS):
-        if _is_active(client, name):
-            return made
-        if stop.wait(_POLL_SECONDS):
-            raise Stopped
-    raise Fatal(
-        f"The table {name} did not become active.",
-        hint="Look at it in the AWS console, then run `isthmus setup` again.",
-    )
+    return aws.ensure_table(client, name, _KEYS, _ANOTHER_NAME, stop=stop)
 
 
 def describe_table(client: "DynamoDBClient", name: str) -> str:
-    """Give the table's status, e.g. `ACTIVE` (DynamoDB API, TableStatus).
-
-    Raises `Missing` where it is not there, `Refused` where it is a table of somebody else: one with other keys.
-    """
-    table = _answer(lambda: client.describe_table(TableName=name))["Table"]
-    keys = {part["AttributeName"]: part["KeyType"] for part in table.get("KeySchema", [])}
-    if keys != {PARTITION_KEY: "HASH", SORT_KEY: "RANGE"}:
-        raise Refused(
-            f"The table {name} was not made by Isthmus: its keys are {', '.join(keys)}.",
-            hint="Give another name to the table in the settings.",
-        )
-    return table["TableStatus"]
-
-
-def _is_active(client: "DynamoDBClient", name: str) -> bool:
-    try:
-        return describe_table(client, name) == "ACTIVE"
-    except Missing:  # just made, and not seen everywhere yet
-        return False
+    """Give the table's status. Raises as `isthmus.aws.describe_table` does."""
+    return aws.describe_table(client, name, _KEYS, _ANOTHER_NAME)
 
 
 def _answer(request: Callable[[], T]) -> T:

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from isthmus.aws_errors import classify, error_code
+from isthmus import aws
+from isthmus.aws_errors import classify
 from isthmus.consumer.stores.dynamodb.items import EXPIRES, PARTITION_KEY, SHARED, SORT_KEY, item_key
 from isthmus.consumer.stores.dynamodb.values import number
-from isthmus.errors import Fatal, Missing, Refused
-from isthmus.lifecycle import Stop, Stopped
+from isthmus.errors import Missing, Refused
+from isthmus.lifecycle import Stop
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 
 _SCHEMA = item_key(SHARED, "schema")
-_POLL_SECONDS: Final = 0.5
-_POLLS: Final = 600
-"""Five minutes: a table is usually active within seconds."""
+_ANOTHER_NAME: Final = "Give another name to the table in [store.dynamodb]."
 
 
 def description(table: str) -> list[str]:
@@ -34,23 +33,7 @@ def prepare(client: "DynamoDBClient", table: str, *, stop: Stop) -> None:
     Raises `Refused` for a newer release's table, or somebody else's; `Stopped`; and `Fatal` when it is not active after
     five minutes.
     """
-    try:
-        client.create_table(
-            TableName=table,
-            KeySchema=[
-                {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
-                {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
-                {"AttributeName": SORT_KEY, "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-    except Exception as error:
-        if error_code(error) != "ResourceInUseException":
-            raise classify(error) from error
-    _wait_until_active(client, table, stop)
+    aws.ensure_table(client, table, (PARTITION_KEY, SORT_KEY), _ANOTHER_NAME, stop=stop)
     refuse_newer(client, table)
     try:
         found = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
@@ -83,25 +66,3 @@ def refuse_newer(client: "DynamoDBClient", table: str) -> None:
             f"{table} was made by a newer release (schema {found}, this one knows {SCHEMA_VERSION}).",
             hint="Install that release.",
         )
-
-
-def _wait_until_active(client: "DynamoDBClient", table: str, stop: Stop) -> None:
-    for _ in range(_POLLS):
-        try:
-            found = client.describe_table(TableName=table)["Table"]
-        except Exception as error:
-            if error_code(error) != "ResourceNotFoundException":
-                raise classify(error) from error
-            # Just made, and not seen everywhere yet.
-            found = {}
-        keys = {part["AttributeName"]: part["KeyType"] for part in found.get("KeySchema", ())}
-        if keys and keys != {PARTITION_KEY: "HASH", SORT_KEY: "RANGE"}:
-            raise Refused(
-                f"The table {table} was not made by Isthmus: its keys are {', '.join(keys)}.",
-                hint="Give another name to the table in [store.dynamodb].",
-            )
-        if found.get("TableStatus") == "ACTIVE":
-            return
-        if stop.wait(_POLL_SECONDS):
-            raise Stopped
-    raise Fatal(f"The table {table} did not become active.", hint="Look at it in the AWS console, then try again.")
