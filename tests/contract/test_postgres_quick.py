@@ -1,39 +1,27 @@
-"""The quick way of the PostgreSQL store: it ends as the other way does, and steps aside wherever it might not."""
+"""The quick way of the PostgreSQL store, as every store's, and where it is special."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from isthmus.change import Change, Kind, Outcome
+from isthmus.change import Kind, Outcome
 from isthmus.consumer.applier import Applier
-from isthmus.consumer.stores.port import Entity, TableMapping, Taken
-from isthmus.consumer.stores.postgres.store import PostgresSession
+from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.errors import Transient
 from isthmus.metrics import Metrics
+from tests.contract.store_quick_contract import THING, StoreQuickContract, steps_aside
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres_office import PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
 from tests.fakes.store_world import (
     APPLIED,
     PARKED,
-    World,
-    contract,
-    delete,
     delivered,
-    event,
     marker,
-    untranslated,
     upsert,
 )
-
-MAPPING = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
-THING = Entity("thing", Kind.STATE, MAPPING, contract)
-POSTING = Entity("posting", Kind.EVENT, None, contract)
-ENTITIES = {"thing": THING, "posting": POSTING}
 
 
 @pytest.fixture(scope="module")
@@ -50,95 +38,16 @@ def office(databases: list[PostgresOffice]) -> PostgresOffice:
 
 
 @pytest.fixture
-def session(office: PostgresOffice) -> Iterator[PostgresSession]:
-    with closing(office.store([THING]).session()) as made:
-        yield made
+def pair(databases: list[PostgresOffice]) -> list[PostgresOffice]:
+    return databases
 
 
-def _of(change: Change, epoch: int, source: str) -> Change:
-    return change._replace(epoch=epoch, source=source)
+class TestQuick(StoreQuickContract):
+    pass
 
 
-KEYS = st.sampled_from("abcdef")
-VERSIONS = st.integers(1, 4)
-CHANGES = st.builds(
-    _of,
-    st.one_of(
-        st.builds(upsert, VERSIONS, KEYS, size=st.sampled_from([1, 2, 3, -1]), rowhash=st.sampled_from(["one", "two"])),
-        st.builds(upsert, VERSIONS, KEYS, note=st.sampled_from(["fine", "wrong", "a\0b"])),
-        st.builds(delete, VERSIONS, KEYS),
-        st.builds(untranslated, VERSIONS, KEYS),
-        st.builds(event, VERSIONS, KEYS),
-        st.builds(marker, st.integers(1, 3)),
-    ),
-    st.sampled_from([2, 2, 2, 1, 3]),
-    st.sampled_from(["flights", "flights", "gates"]),
-)
-PLAIN = st.builds(upsert, VERSIONS, KEYS, size=st.integers(0, 9), epoch=st.just(2))
-BATCHES = st.lists(CHANGES, max_size=8) | st.lists(PLAIN, max_size=6, unique_by=lambda change: change.key)
-
-
-def taken(session: PostgresSession, *changes: Change) -> Taken:
-    return session.take([delivered(change) for change in changes], [THING] * len(changes), 1, history=True)
-
-
-def everything(office: PostgresOffice) -> object:
-    names = ("guard", "ledger", "settled", "parked", "outbox", "fence", "history")
-    return [office.rows("thing"), *[office.own(name) for name in names]]
-
-
-BEFORE: dict[str, Callable[[World], object]] = {
-    "a fence of its source": lambda world: world.apply(marker(2)),
-    "a fence of its source in another lane": lambda world: world.apply(marker(2, lane=3)),
-    "its key parked": lambda world: world.apply(untranslated(1, "b")),
-    "its key parked with something newer": lambda world: world.apply(untranslated(9, "b")),
-    "its ID settled": lambda world: world.office.settle("b-2"),
-    "its ID in the ledger": lambda world: world.apply(event(2, "other")._replace(id="b-2")),
-    "the same ID": lambda world: world.apply(upsert(2, "b")),
-    "the same ID with another row hash": lambda world: world.apply(upsert(2, "b", rowhash="other")),
-    "the same ID with an older version": lambda world: world.apply(upsert(1, "b", id="b-2")),
-    "the same version": lambda world: world.apply(upsert(2, "b", id="another")),
-    "something newer": lambda world: world.apply(upsert(3, "b")),
-    "something newer, deleted": lambda world: world.apply(delete(3, "b")),
-}
-
-
-@pytest.mark.parametrize("why", BEFORE)
-def test_it_steps_aside_for(office: PostgresOffice, session: PostgresSession, why: str) -> None:
-    with closing(World(office)) as world:
-        BEFORE[why](world)
-    before = everything(office)
-    assert taken(session, upsert(2, "a"), upsert(2, "b"), upsert(2, "c")) == Taken(done=False)
-    assert everything(office) == before
-
-
-@pytest.mark.parametrize(
-    "before", [[], [upsert(1, "b")], [delete(1, "b")], [marker(1)], [marker(9, source="other")], [untranslated(1, "z")]]
-)
-def test_it_takes_what_is_plainly_new(office: PostgresOffice, session: PostgresSession, before: list[Change]) -> None:
-    with closing(World(office)) as world:
-        world.apply(*before)
-    assert taken(session, upsert(2, "a"), delete(2, "b"), upsert(2, "c")).done
-    assert [row["key"] for row in office.rows("thing")] == ["a", "c"]
-    assert [row["deleted"] for row in office.own("guard") if row["key"] == "b"] == [True]
-
-
-def test_it_is_used_and_gives_way_for_ever_fewer_batches_where_it_leads_nowhere(session: PostgresSession) -> None:
-    tries: list[bool] = []
-
-    class Counting:
-        def take(self, *args: object, **others: object) -> Taken:
-            done = session.take(*args, **others)  # type: ignore[arg-type]  # as they came
-            tries.append(done.done)
-            return done
-
-    applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=False, quick=Counting())  # type: ignore[arg-type]  # all of it that is asked
-    for n in range(1, 4):
-        assert applier.apply([delivered(upsert(n))]) == [APPLIED]
-    assert tries == [True] * 3
-    for _ in range(20):
-        applier.apply([delivered(upsert(1))])
-    assert tries[3:] == [False] * 4
+def test_it_steps_aside_for_a_fence_of_its_source_in_another_lane(office: PostgresOffice) -> None:
+    steps_aside(office, lambda world: world.apply(marker(2, lane=3)))
 
 
 # guesses
@@ -215,33 +124,3 @@ def test_rows_are_written_in_the_order_of_the_stream_so_that_one_may_leave_room_
         for n, batch in enumerate(([("z", "1A")], [("z", "1B"), ("a", "1A")], [("a", "1C"), ("z", "1A")]), start=1):
             changes = [upsert(n, key, note=note)._replace(entity="seat") for key, note in batch]
             assert set(applier.apply([delivered(change) for change in changes])) == {APPLIED}
-
-
-# all of it
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(BATCHES, min_size=1, max_size=5), settled=st.lists(st.builds("{}-{}".format, KEYS, VERSIONS)))
-def test_both_ways_end_alike_whatever_comes(
-    databases: list[PostgresOffice], batches: list[list[Change]], settled: list[str]
-) -> None:
-    ends = []
-    for office, is_quick in zip(databases, (True, False), strict=True):
-        office.fresh()
-        for txn in set(settled):
-            office.settle(txn)
-        metrics = Metrics()
-        outcomes = []
-        with closing(office.store([THING]).session()) as session:
-            quick, clock = session if is_quick else None, FakeClock()
-            for batch in batches:
-                # Each batch by a new one, which tries the quick way whatever became of it before.
-                applier = Applier(session, ENTITIES, clock, metrics, history=True, quick=quick)
-                outcomes.append(applier.apply([delivered(change) for change in batch]))
-        names = ("guard", "ledger", "settled", "parked", "outbox", "fence", "history")
-        own = {name: office.own(name) for name in names}
-        # The order among different keys is not promised.
-        for name in ("parked", "outbox"):
-            own[name] = sorted(own[name], key=lambda row: (row["key"], row["txn"]))
-        ends.append((outcomes, office.rows("thing"), own, metrics.hash_alarms._value.get()))
-    assert ends[0] == ends[1]

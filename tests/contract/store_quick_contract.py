@@ -1,0 +1,191 @@
+"""What a store's quick way does: it ends as the other way does, and steps aside wherever it might not.
+
+An adapter's test module derives a class from `StoreQuickContract` and provides the fixtures `office`, a `FrontOffice`,
+fresh and prepared, and `pair`, two of them, side by side.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isthmus.change import Change, Kind
+from isthmus.consumer.applier import Applier
+from isthmus.consumer.stores.port import Entity, QuickSession, TableMapping, Taken, TransactionalStore
+from isthmus.metrics import Metrics
+from tests.fakes.clock import FakeClock
+from tests.fakes.store_world import (
+    APPLIED,
+    FrontOffice,
+    World,
+    contract,
+    delete,
+    delivered,
+    event,
+    marker,
+    untranslated,
+    upsert,
+)
+
+MAPPING = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
+THING = Entity("thing", Kind.STATE, MAPPING, contract)
+POSTING = Entity("posting", Kind.EVENT, None, contract)
+ENTITIES = {"thing": THING, "posting": POSTING}
+
+
+def _of(change: Change, epoch: int, source: str) -> Change:
+    return change._replace(epoch=epoch, source=source)
+
+
+KEYS = st.sampled_from("abcdef")
+VERSIONS = st.integers(1, 4)
+CHANGES = st.builds(
+    _of,
+    st.one_of(
+        st.builds(upsert, VERSIONS, KEYS, size=st.sampled_from([1, 2, 3, -1]), rowhash=st.sampled_from(["one", "two"])),
+        st.builds(upsert, VERSIONS, KEYS, note=st.sampled_from(["fine", "wrong", "a\0b"])),
+        st.builds(delete, VERSIONS, KEYS),
+        st.builds(untranslated, VERSIONS, KEYS),
+        st.builds(event, VERSIONS, KEYS),
+        st.builds(marker, st.integers(1, 3)),
+    ),
+    st.sampled_from([2, 2, 2, 1, 3]),
+    st.sampled_from(["flights", "flights", "gates"]),
+)
+PLAIN = st.builds(upsert, VERSIONS, KEYS, size=st.integers(0, 9), epoch=st.just(2))
+BATCHES = st.lists(CHANGES, max_size=8) | st.lists(PLAIN, max_size=6, unique_by=lambda change: change.key)
+
+BEFORE: dict[str, Callable[[World], object]] = {
+    "a fence of its source": lambda world: world.apply(marker(2)),
+    "its key parked": lambda world: world.apply(untranslated(1, "b")),
+    "its key parked with something newer": lambda world: world.apply(untranslated(9, "b")),
+    "its ID settled": lambda world: world.office.settle("b-2"),
+    "its ID in the ledger": lambda world: world.apply(event(2, "other")._replace(id="b-2")),
+    "the same ID": lambda world: world.apply(upsert(2, "b")),
+    "the same ID with another row hash": lambda world: world.apply(upsert(2, "b", rowhash="other")),
+    "the same ID with an older version": lambda world: world.apply(upsert(1, "b", id="b-2")),
+    "the same version": lambda world: world.apply(upsert(2, "b", id="another")),
+    "something newer": lambda world: world.apply(upsert(3, "b")),
+    "something newer, deleted": lambda world: world.apply(delete(3, "b")),
+}
+
+
+def session_of(office: FrontOffice) -> QuickSession:
+    """Give a session of the office's store."""
+    store = office.store([THING])
+    assert isinstance(store, TransactionalStore)
+    session = store.session()
+    assert isinstance(session, QuickSession)
+    return session
+
+
+def taken(office: FrontOffice, *changes: Change, history: bool = True) -> Taken:
+    """Try the quick way for these."""
+    with closing(session_of(office)) as session:
+        return session.take([delivered(change) for change in changes], [THING] * len(changes), 1, history=history)
+
+
+def everything(office: FrontOffice) -> dict[str, Any]:
+    """Give what stands in the office; among different keys no order is promised."""
+    own = {name: office.own(name) for name in ("guard", "ledger", "settled", "parked", "outbox", "fence", "history")}
+    for name in ("parked", "outbox"):
+        own[name] = sorted(own[name], key=lambda row: (row["key"], row["txn"]))
+    return {"thing": office.rows("thing"), **own}
+
+
+def steps_aside(office: FrontOffice, before: Callable[[World], object]) -> None:
+    """See that nothing of three changes takes effect at once after this, and nothing is changed."""
+    with closing(World(office)) as world:
+        before(world)
+    stood = everything(office)
+    assert taken(office, upsert(2, "a"), upsert(2, "b"), upsert(2, "c")) == Taken(done=False)
+    assert everything(office) == stood
+
+
+class StoreQuickContract:
+    """The quick way."""
+
+    @pytest.mark.parametrize("why", BEFORE)
+    def test_it_steps_aside_for(self, office: FrontOffice, why: str) -> None:
+        steps_aside(office, BEFORE[why])
+
+    @pytest.mark.parametrize(
+        "before",
+        [[], [upsert(1, "b")], [delete(1, "b")], [marker(1)], [marker(9, source="other")], [untranslated(1, "z")]],
+    )
+    def test_it_takes_what_is_plainly_new(self, office: FrontOffice, before: list[Change]) -> None:
+        with closing(World(office)) as world:
+            world.apply(*before)
+        assert taken(office, upsert(2, "a"), delete(2, "b"), upsert(2, "c")).done
+        assert [row["key"] for row in office.rows("thing")] == ["a", "c"]
+        assert [row["deleted"] for row in office.own("guard") if row["key"] == "b"] == [True]
+
+    def test_a_refused_row_changes_nothing(self, office: FrontOffice) -> None:
+        assert not taken(office, upsert(1, "a"), upsert(1, "b", size=-1)).done
+        assert not any(everything(office).values())
+
+    def test_a_trace_goes_on_through_both_ways(self, office: FrontOffice) -> None:
+        with closing(World(office)) as world:
+            world.apply(upsert(1))
+        assert taken(office, upsert(2), upsert(1, "b")).done
+        assert taken(office, upsert(3), history=False).done
+        with closing(World(office)) as world:
+            world.apply(upsert(4), upsert(2, "b"))
+        assert told(office, "k") == [("k-1", "applied"), ("k-2", "applied"), ("k-4", "applied")]
+
+    def test_it_is_used_and_gives_way_for_ever_fewer_batches_where_it_leads_nowhere(self, office: FrontOffice) -> None:
+        tries: list[bool] = []
+        with closing(session_of(office)) as session:
+
+            class Counting:
+                def take(self, *args: object, **others: object) -> Taken:
+                    done = session.take(*args, **others)  # type: ignore[arg-type]  # as they came
+                    tries.append(done.done)
+                    return done
+
+            applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=False, quick=Counting())  # type: ignore[arg-type]  # all of it that is asked
+            for n in range(1, 4):
+                assert applier.apply([delivered(upsert(n))]) == [APPLIED]
+            assert tries == [True] * 3
+            for _ in range(20):
+                applier.apply([delivered(upsert(1))])
+            assert tries[3:] == [False] * 4
+
+    @settings(
+        max_examples=150,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(
+        batches=st.lists(BATCHES, min_size=1, max_size=5),
+        settled=st.lists(st.builds("{}-{}".format, KEYS, VERSIONS)),
+        history=st.booleans(),
+    )
+    def test_both_ways_end_alike_whatever_comes(
+        self, pair: Sequence[FrontOffice], *, batches: list[list[Change]], settled: list[str], history: bool
+    ) -> None:
+        ends = []
+        for each, is_quick in zip(pair, (True, False), strict=True):
+            office = each.fresh()
+            for txn in set(settled):
+                office.settle(txn)
+            metrics = Metrics()
+            outcomes = []
+            with closing(session_of(office)) as session:
+                quick, clock = session if is_quick else None, FakeClock()
+                for batch in batches:
+                    # Each batch by a new one, which tries the quick way whatever became of it before.
+                    applier = Applier(session, ENTITIES, clock, metrics, history=history, quick=quick)
+                    outcomes.append(applier.apply([delivered(change) for change in batch]))
+            traces = [told(office, key) for key in "abcdef"]
+            ends.append((outcomes, everything(office), traces, metrics.hash_alarms._value.get()))
+        assert ends[0] == ends[1]
+
+
+def told(office: FrontOffice, key: str) -> list[tuple[str, str]]:
+    """Give what a trace says of a key."""
+    trace = office.reader().trace(key)
+    return [(row.txn, row.outcome) for row in trace.history] if trace is not None else []
