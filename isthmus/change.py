@@ -51,6 +51,8 @@ class Outcome(StrEnum):
     """What became of a change."""
 
     APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    """Read again, and newer by its generation alone: the front office holds it exactly so. Its version is noted."""
     DUPLICATE = "duplicate"
     """This very transaction took effect before, or an operator settled it."""
     STALE = "stale"
@@ -100,6 +102,11 @@ def version_of(generation: int, position: int) -> str:
     if not (0 <= generation < _GENERATIONS and 0 <= position < _POSITIONS):
         raise ValueError(f"generation {generation} or position {position} does not fit into a version")
     return f"{generation:0{GENERATION_DIGITS}d}{position:0{POSITION_DIGITS}d}"
+
+
+def same_generation(one: str, other: str) -> bool:
+    """Say whether two versions are of one generation."""
+    return one[:GENERATION_DIGITS] == other[:GENERATION_DIGITS]
 
 
 def is_version(text: object) -> bool:

@@ -5,10 +5,11 @@ statement for many rows. A wave in which something is poison is undone as a whol
 that change stands alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.change import Change, Kind, Outcome, Verb, same_generation
 from isthmus.clock import Clock
 from isthmus.consumer.at_once import NOT_TAKEN, AtOnce
 from isthmus.consumer.deciding import BEHIND, TRY, Decision, Memory, applied, decide, fenced, parked, raise_fence
@@ -31,7 +32,8 @@ from isthmus.errors import IsthmusError, Poison
 from isthmus.metrics import Metrics
 
 # Looked up for every change: a member by its class's name costs as much as a question.
-_STATE, _MARKER, _DELETE, _APPLIED = Kind.STATE, Verb.MARKER, Verb.DELETE, Outcome.APPLIED
+_STATE, _MARKER, _DELETE = Kind.STATE, Verb.MARKER, Verb.DELETE
+_APPLIED, _UNCHANGED = Outcome.APPLIED, Outcome.UNCHANGED
 
 
 class Applier:
@@ -190,7 +192,7 @@ class _Batch:
             part, again = parts.pop()
             try:
                 with self._unit.savepoint():
-                    self._write(part)
+                    unchanged = self._write(part)
             except (_PoisonAt, Poison) as error:
                 # A handler that swallowed the store's refusal cannot make the store go on: its part is poison.
                 found = error if isinstance(error, _PoisonAt) else _PoisonAt(error, "handler", None)
@@ -201,28 +203,55 @@ class _Batch:
                 else:
                     parts.append((part, True))
             else:
-                self._applied(part)
+                self._applied(part, unchanged)
 
-    def _write(self, part: list[_Tried]) -> None:
+    def _write(self, part: list[_Tried]) -> set[str]:
+        """Write a part and run its handlers; give the keys of which the rows were so already."""
+        unchanged: set[str] = set()
         # In the order in which the types come, so that the same batch is the same statements every time.
         by_name: dict[str, list[int]] = {}
         for place, (_, delivered, _) in enumerate(part):
             by_name.setdefault(delivered.change.entity, []).append(place)
         for places in by_name.values():
-            changes = [part[place].delivered.change for place in places]
             entity = part[places[0]].entity
-            previous: Mapping[str, Mapping[str, Any]] = {}
-            if entity.mapping is not None:
-                if entity.handlers:
-                    previous = self._unit.previous(entity, [change.key for change in changes])
-                try:
-                    self._unit.write(entity, changes)
-                except Poison as poison:
-                    # Which row it was: the only one there is, or the one that the store names.
-                    whose = places[poison.place] if isinstance(poison, PoisonIn) else None
-                    raise _PoisonAt(poison, "store", whose) from poison
+            same = self._same(entity, part, places)
+            unchanged |= same
+            self._write_changed(entity, part, places, same)
+        return unchanged
+
+    def _same(self, entity: Entity, part: Sequence[_Tried], places: Sequence[int]) -> set[str]:
+        """Give the keys of which nothing differs but the generation: read again, and found as it was."""
+        guards, again = self._memory.guards, []
+        for place in places:
+            change = part[place].delivered.change
+            guard = guards.get(change.key)
+            if (
+                guard is not None
+                and not guard.deleted
+                and change.verb is not _DELETE
+                and not same_generation(guard.version, change.version)
+            ):
+                again.append(place)
+        if not again or entity.mapping is None or entity.kind is not _STATE:
+            return set()
+        with _whose(again):
+            return self._unit.same(entity, [part[place].delivered.change for place in again])
+
+    def _write_changed(
+        self, entity: Entity, part: Sequence[_Tried], places: Sequence[int], same: Collection[str]
+    ) -> None:
+        changed = [place for place in places if part[place].delivered.change.key not in same] if same else places
+        changes = [part[place].delivered.change for place in changed]
+        previous: Mapping[str, Mapping[str, Any]] = {}
+        if entity.mapping is not None:
             if entity.handlers:
-                self._handle(entity, places, changes, previous)
+                previous = self._unit.previous(entity, [change.key for change in changes])
+            # A version column keeps pace with the guard, also where nothing else differs.
+            written = places if entity.mapping.version_column is not None else changed
+            with _whose(written):
+                self._unit.write(entity, [part[place].delivered.change for place in written])
+        if entity.handlers:
+            self._handle(entity, changed, changes, previous)
 
     def _handle(
         self,
@@ -253,7 +282,7 @@ class _Batch:
                 unknown = Poison(HANDLER_ERROR, type(error).__name__)
                 raise _PoisonAt(unknown, "handler", place, certain=False) from error
 
-    def _applied(self, part: list[_Tried]) -> None:
+    def _applied(self, part: list[_Tried], unchanged: Collection[str]) -> None:
         memory, log, outcomes = self._memory, self._log, self._outcomes
         for index, delivered, entity in part:
             change = delivered.change
@@ -263,9 +292,10 @@ class _Batch:
                 log.guards[change.key] = memory.guards[change.key]
             else:
                 log.ledger.append(delivered)
-            outcomes[index] = _APPLIED
+            outcome = _UNCHANGED if change.key in unchanged else _APPLIED
+            outcomes[index] = outcome
             if log.keeps_history:
-                log.history.append(Told(delivered, _APPLIED))
+                log.history.append(Told(delivered, outcome))
 
     def _free(self, newer: Change) -> None:
         self._log.freed[newer.key] = newer.version
@@ -295,6 +325,16 @@ class _Batch:
     def _tell(self, delivered: Delivered, outcome: Outcome) -> None:
         if self._log.keeps_history:
             self._log.history.append(Told(delivered, outcome))
+
+
+@contextmanager
+def _whose(places: Sequence[int]) -> Iterator[None]:
+    """Say of a row that is refused whose it was: the only one there is, or the one that the store names."""
+    try:
+        yield
+    except Poison as poison:
+        place = places[poison.place] if isinstance(poison, PoisonIn) else None
+        raise _PoisonAt(poison, "store", place) from poison
 
 
 def _cut(part: list[_Tried], place: int | None) -> list[list[_Tried]]:

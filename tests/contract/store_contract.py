@@ -22,6 +22,7 @@ from tests.fakes.store_world import (
     FENCED,
     PARKED,
     STALE,
+    UNCHANGED,
     ByModel,
     FrontOffice,
     World,
@@ -303,6 +304,42 @@ class StoreContract:
         (copy,) = world.office.own("outbox")
         assert b'"row":{"a":1}' in bytes(row["event"])
         assert bytes(copy["event"]) == bytes(row["event"])
+
+    # read again
+
+    def test_a_state_that_is_read_again_as_it_was_is_noted_and_has_no_effect(self, world: World) -> None:
+        world.apply(upsert(1), upsert(1, "b"), upsert(3, "c"), delete(4, "c"))
+        again = [upsert(1, generation=1, id="again"), upsert(1, "b", generation=1, id="b-again", note="other")]
+        gone = upsert(3, "c", generation=1, id="c-again")
+        before = world.effects()
+        assert world.apply(*again, gone) == [UNCHANGED, APPLIED, APPLIED]
+        assert world.effects() == {**before, "b-again": 1, "c-again": 1}
+        assert {row["key"]: row["txn"] for row in world.office.own("guard")} == {
+            "k": "again",
+            "b": "b-again",
+            "c": "c-again",
+        }
+        assert [row["version"] for row in world.office.rows("thing")] == [version_of(1, n) for n in (1, 3, 1)]
+        assert world.apply(*again, gone, upsert(2), upsert(2, generation=1)) == [*[DUPLICATE] * 3, STALE, APPLIED]
+        assert world.history_of()["again"] == "unchanged"
+
+    def test_a_row_that_somebody_else_changed_is_no_longer_the_same(self, world: World) -> None:
+        world.apply(upsert(1), upsert(1, "b"))
+        world.office.damage("k")
+        again = [upsert(1, generation=1, id="again"), upsert(1, "b", generation=1, id="b-again")]
+        assert world.apply(*again) == [APPLIED, UNCHANGED]
+        assert [(row["key"], row["size"]) for row in world.office.rows("thing")] == [("b", 1), ("k", 1)]
+
+    def test_what_is_read_again_as_it_was_frees_what_is_parked(self, world: World) -> None:
+        world.apply(upsert(1), untranslated(2))
+        assert world.apply(upsert(1, generation=1, id="again")) == [UNCHANGED]
+        assert world.parked() == []
+        assert world.history_of() == {"k-1": "applied", "k-2": "superseded", "again": "unchanged"}
+
+    def test_what_is_read_again_and_is_poison_now_is_parked(self, world: World) -> None:
+        world.apply(upsert(1))
+        bad = [upsert(1, generation=1, id="bad", size=-1), upsert(1, "b", generation=1, id="good")]
+        assert world.apply(*bad) == [PARKED, APPLIED]
 
     # fences
 

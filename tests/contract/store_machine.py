@@ -48,11 +48,13 @@ _STATES = st.sampled_from("ab")
 _EVENTS = st.sampled_from("ef")
 _TWINS = st.sampled_from(["", "", "-twin"])
 """Another change with the same version, as no source of ours makes it."""
+_GENERATIONS = st.sampled_from([0, 0, 0, 1, 2])
 _SIZES = st.sampled_from([1, 2, 3, -1])
 
 
-def _state(number: int, key: str, twin: str, **other: Any) -> Change:
-    return upsert(number, key, id=f"{key}-{number}{twin}", **other)
+def _state(number: int, key: str, twin: str, generation: int = 0, **other: Any) -> Change:
+    again = f"-{generation}" if generation else ""
+    return upsert(number, key, id=f"{key}-{number}{twin}{again}", generation=generation, **other)
 
 
 def _of(change: Change, epoch: int) -> Change:
@@ -60,7 +62,9 @@ def _of(change: Change, epoch: int) -> Change:
 
 
 _CHANGES = st.one_of(
-    st.builds(_state, _NUMBERS, _STATES, _TWINS, epoch=_EPOCHS, size=_SIZES, note=_NOTES, rowhash=_HASHES),
+    st.builds(
+        _state, _NUMBERS, _STATES, _TWINS, _GENERATIONS, epoch=_EPOCHS, size=_SIZES, note=_NOTES, rowhash=_HASHES
+    ),
     st.builds(_of, st.builds(delete, _NUMBERS, _STATES), _EPOCHS),
     st.builds(_of, st.builds(untranslated, _NUMBERS, _STATES), _EPOCHS),
     st.builds(event, _NUMBERS, _EVENTS, epoch=_EPOCHS, note=_NOTES, rowhash=_HASHES),

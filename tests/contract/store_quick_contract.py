@@ -46,6 +46,7 @@ CHANGES = st.builds(
     _of,
     st.one_of(
         st.builds(upsert, VERSIONS, KEYS, size=st.sampled_from([1, 2, 3, -1]), rowhash=st.sampled_from(["one", "two"])),
+        st.builds(upsert, VERSIONS, KEYS, size=st.just(1), generation=st.just(1), id=st.uuids().map(str)),
         st.builds(upsert, VERSIONS, KEYS, note=st.sampled_from(["fine", "wrong", "a\0b"])),
         st.builds(delete, VERSIONS, KEYS),
         st.builds(untranslated, VERSIONS, KEYS),
@@ -111,6 +112,13 @@ class StoreQuickContract:
     @pytest.mark.parametrize("why", BEFORE)
     def test_it_steps_aside_for(self, office: FrontOffice, why: str) -> None:
         steps_aside(office, BEFORE[why])
+
+    def test_it_steps_aside_for_what_may_be_the_same_row_in_an_earlier_generation(self, office: FrontOffice) -> None:
+        with closing(World(office)) as world:
+            world.apply(upsert(2, "b"))
+            assert taken(office, upsert(2, "b", id="again", generation=1)) == Taken(done=False)
+            world.apply(upsert(2, "b", id="again", generation=1))
+        assert taken(office, upsert(3, "b", generation=1)).done
 
     @pytest.mark.parametrize(
         "before",

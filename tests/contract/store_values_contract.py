@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.change import Change, Kind, Outcome
+from isthmus.change import Change, Kind, Outcome, version_of
 from isthmus.codec import bundle, decode, encode
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.store_values import ANY_VALUE, VALUES, same
-from tests.fakes.store_world import APPLIED, PARKED, FrontOffice, Holds, delivered, upsert
+from tests.fakes.store_world import APPLIED, PARKED, UNCHANGED, FrontOffice, Holds, delivered, upsert
 
 REASON: Final = re.compile(r"[a-z][a-z-]*")
 TELLING: Final = 12
@@ -80,6 +80,7 @@ class StoreValuesContract:
         wrong: list[str] = []
         for begin in range(0, len(cases), BATCH):
             tried = {f"{begin}-{place}": case for place, case in enumerate(cases[begin : begin + BATCH])}
+            held: list[Change] = []
             good = [desk.change(1, f"{begin}-before"), desk.change(1, f"{begin}-after")]
             batch = [good[0], *(desk.change(1, key, *case) for key, case in tried.items()), good[1]]
             first, *outcomes, last = desk.apply(batch)
@@ -93,8 +94,17 @@ class StoreValuesContract:
                     fine = key not in rows and _explained(value, *why[f"{key}-1"]) and not _expected(holds, value)
                 else:
                     fine = False
+                if outcome is APPLIED:
+                    held.append(desk.change(1, key, column, value))
                 if not fine:
                     wrong.append(f"{column}: {value!r:.80}: {outcome}, {rows.get(key)!r:.80} {why.get(f'{key}-1')}")
+            # What is held exactly is known again, value by value.
+            again = desk.apply([_again(change) for change in held])
+            wrong += [
+                f"{change.key}: {change.data!r:.80}: {outcome} when it is read again"
+                for change, outcome in zip(held, again, strict=True)
+                if outcome is not UNCHANGED
+            ]
         assert wrong == []
 
     def test_whatever_values_come_one_after_another_each_row_is_the_last_that_was_taken(self, desk: Desk) -> None:
@@ -131,6 +141,10 @@ def _from_the_wire(change: Change) -> Change:
         return change
     (read,) = decode(bundle([text]))
     return read if isinstance(read, Change) else change
+
+
+def _again(change: Change) -> Change:
+    return change._replace(id=f"{change.id}-again", version=version_of(1, 1))
 
 
 def _held(holds: Holds, column: str, value: Any, row: Mapping[str, Any]) -> bool:

@@ -33,7 +33,7 @@ from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.store import DynamoStore
-from isthmus.consumer.stores.dynamodb.values import number, row_of
+from isthmus.consumer.stores.dynamodb.values import number, row_of, text
 from isthmus.consumer.stores.port import Decider, Entity, Store, TableMapping
 from isthmus.errors import Poison
 from isthmus.lifecycle import ThreadStop
@@ -143,6 +143,14 @@ class DynamoOffice:
 
     def fresh(self) -> "DynamoOffice":
         return DynamoOffice(self.client, self.payloads, **self._given)
+
+    def damage(self, key: str) -> None:
+        self.client.update_item(
+            TableName=self.table("thing"),
+            Key={"key": text(key)},
+            UpdateExpression="SET note = :note",
+            ExpressionAttributeValues={":note": text("damaged")},
+        )
 
     def settle(self, txn: str) -> None:
         marker = {**item_key(SHARED, SETTLED), "decided": number(0)}

@@ -102,6 +102,9 @@ class PostgresOffice:
     def close(self) -> None:
         self._look.close()
 
+    def damage(self, key: str) -> None:
+        self.run("UPDATE thing SET note = 'damaged' WHERE key = %s", (key,))
+
     def settle(self, txn: str) -> None:
         self.run("INSERT INTO isthmus.settled (txn, decided) VALUES (%s, 0)", (txn,))
 

@@ -79,6 +79,9 @@ class SqliteOffice:
     def fresh(self) -> "SqliteOffice":
         return SqliteOffice(self.path.parent, pristine=self._pristine)
 
+    def damage(self, key: str) -> None:
+        self.run("UPDATE thing SET note = 'damaged' WHERE key = ?", (key,))
+
     def settle(self, txn: str) -> None:
         self.run("INSERT INTO isthmus_settled (txn, decided) VALUES (?, 0)", (txn,))
 

@@ -16,8 +16,9 @@ from isthmus.metrics import Metrics
 from isthmus.pipeline import Row, Transaction
 from tests.fakes.clock import FakeClock
 
-APPLIED, DUPLICATE, STALE, FENCED, PARKED = (
+APPLIED, UNCHANGED, DUPLICATE, STALE, FENCED, PARKED = (
     Outcome.APPLIED,
+    Outcome.UNCHANGED,
     Outcome.DUPLICATE,
     Outcome.STALE,
     Outcome.FENCED,
@@ -84,6 +85,10 @@ class FrontOffice(Protocol):
     def reader(self) -> StoreReader: ...
     def fresh(self) -> "FrontOffice":
         """Give another one, empty."""
+        ...
+
+    def damage(self, key: str) -> None:
+        """Change the note of a `thing` as the front office itself would."""
         ...
 
     def settle(self, txn: str) -> None:
@@ -228,10 +233,9 @@ def delivered(change: Change) -> Delivered:
 def upsert(n: int, key: str = "k", **other: Any) -> Change:
     """Give a state of the entity, version n, that is good unless `size` or `note` make it bad."""
     data = {"size": other.pop("size", n), "note": other.pop("note", "fine")}
+    version = version_of(other.pop("generation", 0), n)
     fields = {"id": f"{key}-{n}", "entity": "thing", "verb": Verb.UPSERT, "rowhash": f"hash-{n}", "data": data, **other}
-    return Change(
-        source=SOURCE, key=key, version=version_of(0, n), lane=1, epoch=fields.pop("epoch", 1), time="", **fields
-    )
+    return Change(source=SOURCE, key=key, version=version, lane=1, epoch=fields.pop("epoch", 1), time="", **fields)
 
 
 def delete(n: int, key: str = "k") -> Change:
@@ -316,17 +320,27 @@ class ByModel:
         if _is_bad(change) or (is_event and lot):
             lot[change.id] = (change.version, change.rowhash)
             return PARKED
-        self.effects[change.id] += 1
         if is_event:
+            self.effects[change.id] += 1
             self.took[change.id] = (change.rowhash, at_ms)
             return APPLIED
         deleted = change.verb is Verb.DELETE
+        outcome = UNCHANGED if self._is_again(change) else APPLIED
+        if outcome is APPLIED:
+            self.effects[change.id] += 1
         self.last[change.key] = Remembered(change.version, change.id, change.rowhash, deleted, at_ms)
         self.lots[change.key] = {txn: old for txn, old in lot.items() if old[0] >= change.version}
         self.rows.pop(change.key, None)
         if not deleted:
             self.rows[change.key] = (change.data["size"], change.data["note"])
-        return APPLIED
+        return outcome
+
+    def _is_again(self, change: Change) -> bool:
+        """Say whether it is another generation of the very row that is there."""
+        if change.verb is Verb.DELETE or change.key not in self.rows:
+            return False
+        row = (change.data["size"], change.data["note"])
+        return self.rows[change.key] == row and self.last[change.key].version[:8] != change.version[:8]
 
     def _again(self, change: Change, rowhash: str, outcome: Outcome) -> Outcome:
         self.alarms += change.rowhash != rowhash

@@ -18,6 +18,27 @@ RESYNC = "tests/unit/test_resync.py"
 
 STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a state that is read again counts as unchanged without a look",
+        "isthmus/consumer/applier.py",
+        "            return self._unit.same(entity, [part[place].delivered.change for place in again])",
+        "            return {part[place].delivered.change.key for place in again}",
+        ("tests/contract/test_store_sqlite.py",),
+    ),
+    Mutant(
+        "SQLite: the quick way writes what may be the same row",
+        "isthmus/consumer/stores/sqlite/statements.py",
+        "substr(isthmus_guard.version, 1, {GENERATION_DIGITS}) = substr(excluded.version, 1, {GENERATION_DIGITS})",
+        "true",
+        (SQLITE_QUICK,),
+    ),
+    Mutant(
+        "DynamoDB: handlers run for what is read again and is the same",
+        f"{D}one.py",
+        "if entity.handlers and not same else []",
+        "if entity.handlers else []",
+        (DYNAMO,),
+    ),
+    Mutant(
         "DynamoDB: the same version of another transaction",
         f"{D}effects.py",
         "{expression.name(marks.version)} < {expression.value(version)}",

@@ -9,7 +9,7 @@ from .findings import Findings
 from .stream import Published
 from .words import position_of
 
-_OUTCOMES = frozenset({"applied", "duplicate", "stale", "fenced", "parked", "superseded", "filtered"})
+_OUTCOMES = frozenset({"applied", "unchanged", "duplicate", "stale", "fenced", "parked", "superseded", "filtered"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,10 @@ def resync(source: str, config: Path, *, as_json: bool, dry_run: bool, yes: bool
 
     For a translator, or reference data, that was wrong, and for a front office that was restored. It raises the
     source's generation, so every row is newer than what the front office holds, and clears the watermark, whatever
-    `start` says. A producer that runs loses the source, takes it again within seconds, and begins at the first row;
-    new changes come in their turn. Only for kind `state`: an event cannot be read again. Rows that the back office
-    has deleted are not seen: what they made stays.
+    `start` says. What the front office holds exactly so already counts as unchanged: nothing happens to it. A producer
+    that runs loses the source, takes it again within seconds, and begins at the first row; new changes come in their
+    turn. Only for kind `state`: an event cannot be read again. Rows that the back office has deleted are not seen: what
+    they made stays.
 
     Heavy on the back office: it asks before it begins. Then it waits, and shows rows read again of all rows, and what
     the consumers decided since it began, for all sources together. Ctrl-C ends the waiting, not the resync. Exit code

@@ -41,7 +41,7 @@ def trace(key_or_txn: str, config: Path, *, as_json: bool, in_stream: bool) -> i
       now          {version, txn, deleted}: what the front office holds, or null
       took_effect  when the transaction that was asked for took effect (kind event), or null
       steps        [{version, txn, outcome, detected, arrived, decided, source, epoch, shard, sequence, why}]
-                   by version; outcome: applied, duplicate, stale, superseded, parked, ...; times: RFC 3339
+                   by version; outcome: applied, unchanged, stale, superseded, parked, ...; times: RFC 3339
       stream       [{txn, version, verb, time, shard, sequence}], with --stream
     """
     settings = load(config)

@@ -180,8 +180,9 @@ class Unit(Protocol):
     """One transaction. The keys it loaded are locked until it ends.
 
     Every method raises `TargetDown` or `Transient` when the store cannot go on (locked, full, away): then the whole
-    unit is rolled back and may be tried again; `Fatal` where no repeat helps. Only `write` and `transaction.execute`
-    raise `Poison`. Those two, and the end of the unit, raise `Undone` when the store could not refuse the change alone.
+    unit is rolled back and may be tried again; `Fatal` where no repeat helps. Only `same`, `write` and
+    `transaction.execute` raise `Poison`. Those, and the end of the unit, raise `Undone` when the store could not refuse
+    the change alone.
     """
 
     @property
@@ -202,6 +203,13 @@ class Unit(Protocol):
         """Give the entities' rows, by key, as they are in this transaction.
 
         A key without a row is left out; so is one of another shape than the key columns take, which `write` refuses.
+        """
+        ...
+
+    def same(self, entity: Entity, changes: Sequence[Change]) -> set[str]:
+        """Give the keys of which the row holds exactly what `write` would put there, a version column aside.
+
+        All are upserts, the keys are distinct. Raises as `write` does. In doubt a row is another one.
         """
         ...
 
@@ -255,9 +263,9 @@ class QuickSession(Session, Protocol):
 
         `entities` has the entity type of each. Keys and transaction IDs are distinct; every change is an upsert or a
         delete of an entity of kind `state` with a table and without handlers, and keeps its contract. It takes effect
-        only if for every single one nothing newer and not the same ID stands there, no fence of its source is above
-        the lowest epoch, and neither its key is parked nor its ID settled or in the ledger. Raises as a unit does, but
-        for `Poison` and `Undone`.
+        only if for every single one nothing newer, not the same ID, and nothing of another generation stands there,
+        no fence of its source is above the lowest epoch, and neither its key is parked nor its ID settled or in the
+        ledger. Raises as a unit does, but for `Poison` and `Undone`.
         """
         ...
 

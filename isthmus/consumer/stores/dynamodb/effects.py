@@ -36,11 +36,14 @@ class Effects:
         self._settings = settings
         self._marks = marks
 
-    def at_once(self, items: EntityItems, key: "Item", change: Change, values: "Item", now_ms: int) -> Action:
+    def at_once(
+        self, items: EntityItems, key: "Item", change: Change, values: "Item", now_ms: int, *, compared: bool = False
+    ) -> Action:
         """Give the one write that decides by itself about a change of kind `state` without handlers.
 
         It happens if the item is not there, or carries an older version of another transaction ID and nothing of its
-        key is parked. Where deleted entities are remembered in our own table, an absent item decides nothing.
+        key is parked. Where deleted entities are remembered in our own table, an absent item decides nothing. An item
+        of an earlier generation may hold these very values: it must have been `compared` before.
         """
         marks, place, expression = self._marks, Place(items.table, key), Expression()
         version, txn = marks.guard(change)[marks.version], text(change.id)
@@ -48,6 +51,9 @@ class Effects:
             f"{expression.name(marks.version)} < {expression.value(version)} "
             f"AND {expression.name(marks.txn)} <> {expression.value(txn)} AND {expression.absent(marks.parked)}"
         )
+        least = marks.least(change)
+        if least is not None and not compared:
+            older += f" AND {expression.name(marks.version)} >= {expression.value(least)}"
         condition = older
         if self._settings.tombstones == "item":
             condition = f"{expression.absent(items.key_names[0])} OR ({older})"

@@ -8,9 +8,9 @@ in one transaction whose conditions say that what was read is still so. Where it
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.change import Change, Kind, Outcome, Verb, same_generation
 from isthmus.clock import Clock
-from isthmus.consumer.deciding import TRY, Decision, Memory, decide
+from isthmus.consumer.deciding import TRY, Decision, Guard, Memory, decide
 from isthmus.consumer.parking import parking_of
 from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of
 from isthmus.consumer.stores.dynamodb.actions import DynamoTransaction, actions_of, refuse_collisions
@@ -123,6 +123,7 @@ class OneByOne:
             return None
         if refusal_of(entity, delivered) is not None:
             return None
+        values: Item = {}
         try:
             key = items.key(change.key)
             values = self._values(items, key, change)
@@ -131,17 +132,25 @@ class OneByOne:
             # A newer state may be there, or what is parked already: that is asked first.
             return None
         except Unmet as unmet:
-            return self._by_item(delivered, unmet.item)
-        return Decided(Outcome.APPLIED, [Tell(delivered, Outcome.APPLIED, new=True)])
+            return self._by_item(delivered, items, values, unmet.item)
+        return _effective(delivered)
 
-    def _by_item(self, delivered: Delivered, item: "Item") -> Decided | None:
+    def _by_item(self, delivered: Delivered, items: EntityItems, values: "Item", item: "Item") -> Decided | None:
         """Decide by the item that stood in the way."""
         guard = guard_of(item, self._marks.prefix)
         if guard is None or self._marks.parked in item:
             return None
         change = delivered.change
         decision = decide(change, Kind.STATE, Memory(guards={change.key: guard}))
-        return None if decision is TRY else _answered(delivered, decision)
+        if decision is not TRY:
+            return _answered(delivered, decision)
+        # Of an earlier generation. Who counts it as the same writes it all the same: it costs no more than its guard.
+        try:
+            key, now = items.key(change.key), self._clock.now_ms()
+            self._requests.write(self._effects.at_once(items, key, change, values, now, compared=True))
+        except (Poison, Unmet):
+            return None
+        return _effective(delivered, same=_is_again(change, guard) and items.are_held(item, values))
 
     # a transaction
 
@@ -159,18 +168,22 @@ class OneByOne:
         if refusal is not None or entity is None:
             return self._park(standing, delivered, refusal or Refusal(Poison("unknown-entity"), "decode"))
         try:
-            self._take_effect(standing, entity, change, unknown)
+            same = self._take_effect(standing, entity, change, unknown)
         except _Refused as refused:
             return self._park(standing, delivered, refused.refusal)
         if entity.kind is Kind.STATE and standing.lot.item is not None:
             self._lot.free(self._looking.standing(change, entity), change)
-        return Decided(Outcome.APPLIED, [Tell(delivered, Outcome.APPLIED, new=True)])
+        return _effective(delivered, same=same)
 
-    def _take_effect(self, standing: Standing, entity: Entity, change: Change, unknown: Poison | None) -> None:
-        """Write a change and its effects, all or nothing. Raises `_Refused`, `_Unknown` and `Unmet`."""
+    def _take_effect(self, standing: Standing, entity: Entity, change: Change, unknown: Poison | None) -> bool:
+        """Write a change and its effects, all or nothing. Raises `_Refused`, `_Unknown` and `Unmet`.
+
+        Say whether it was read again and found as it was: then no handler ran.
+        """
         items = self._items.get(entity.name)
         ours = self._ours(standing, entity, items, change, claim=False)
-        theirs = self._handled(standing, entity, items, change, unknown) if entity.handlers else []
+        same = self._is_same(standing, entity, items, change)
+        theirs = self._handled(standing, entity, items, change, unknown) if entity.handlers and not same else []
         try:
             self._transact(ours, theirs)
         except _Refused as refused:
@@ -178,6 +191,13 @@ class OneByOne:
                 raise
             # It is larger than its values alone: the front office keeps something on it too.
             self._transact(self._ours(standing, entity, items, change, claim=True), theirs)
+        return same
+
+    def _is_same(self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change) -> bool:
+        business, guard = standing.business, standing.guard
+        if items is None or business is None or business.item is None or guard is None or entity.kind is Kind.EVENT:
+            return False
+        return _is_again(change, guard) and items.are_held(business.item, self._values(items, business.key, change))
 
     def _ours(
         self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change, *, claim: bool
@@ -261,6 +281,16 @@ class OneByOne:
             message = f"The front office's own table refuses a row: {refusing.poison.message}."
             raise Fatal(message) from refusing
         return Decided(Outcome.PARKED, parked=parking.reason, alarm=alarm)
+
+
+def _is_again(change: Change, guard: Guard) -> bool:
+    """Say whether a state was read again, and only its generation is known to be newer."""
+    return change.verb is Verb.UPSERT and not guard.deleted and not same_generation(guard.version, change.version)
+
+
+def _effective(delivered: Delivered, *, same: bool = False) -> Decided:
+    outcome = Outcome.UNCHANGED if same else Outcome.APPLIED
+    return Decided(outcome, [Tell(delivered, outcome, new=True)])
 
 
 def _answered(delivered: Delivered, decision: Decision, *, settled: bool = False) -> Decided:

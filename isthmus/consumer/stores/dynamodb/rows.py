@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from isthmus.change import Change, Kind
+from isthmus.change import Change, Kind, generation_of, version_of
 from isthmus.codec import NotJson, json_bytes, json_value
 from isthmus.consumer.stores.dynamodb.cancelled import TOO_LARGE
 from isthmus.consumer.stores.dynamodb.items import version_number
@@ -14,6 +14,7 @@ from isthmus.consumer.stores.dynamodb.values import (
     WRONG_VALUE,
     attribute_of,
     attributes_of,
+    is_same,
     row_of,
     size_of,
     text,
@@ -52,6 +53,11 @@ class Marks:
         """Give what decides about the next change of an entity of kind `state`."""
         hashed = {self.rowhash: text(change.rowhash)} if change.rowhash else {}
         return {self.version: version_number(change.version), self.txn: text(change.id), **hashed}
+
+    def least(self, change: Change) -> "Attribute | None":
+        """Give the lowest version of a change's generation; None for the first generation, where none is lower."""
+        generation = generation_of(change.version)
+        return version_number(version_of(generation, 0)) if generation else None
 
     def is_ours(self, item: "Item", kind: Kind) -> bool:
         """Say whether Isthmus wrote the item before."""
@@ -101,6 +107,15 @@ class EntityItems:
     def fits(self, key: "Item", values: "Item", change: Change) -> bool:
         """Say whether the item may be of at most 400 KB. What else the front office keeps on it is not known here."""
         return size_of({**key, **values, **self._marks.guard(change)}) <= MAX_ITEM_BYTES
+
+    def are_held(self, item: "Item", values: "Item") -> bool:
+        """Say whether an item of ours holds just these values, a version column aside."""
+        names = [name for name in self.columns if name != self._version_column] + [self._marks.dataref]
+        none: Attribute = {"NULL": True}
+        return self._marks.deleted not in item and all(
+            (name in item) == (name in values) and is_same(item.get(name, none), values.get(name, none))
+            for name in names
+        )
 
     def claimed(self, values: "Item") -> bytes:
         """Give the values as JSON, to be kept elsewhere. Raises `Poison` where JSON does not hold them exactly."""

@@ -99,6 +99,25 @@ def _attribute(value: Any, depth: int) -> "Attribute":  # noqa: PLR0911 - one fo
     raise Poison(WRONG_VALUE, f"a value of type {type(value).__name__}")
 
 
+def is_same(held: "Attribute", new: "Attribute") -> bool:
+    """Say whether two attributes are the same value: DynamoDB gives a number back in another form than it got it."""
+    kind: str
+    other: str
+    left: Any
+    right: Any
+    ((kind, left),) = held.items()
+    ((other, right),) = new.items()
+    if kind != other:
+        return False
+    if kind == "N":
+        return Decimal(left) == Decimal(right)
+    if kind == "L":
+        return len(left) == len(right) and all(map(is_same, left, right))
+    if kind == "M":
+        return left.keys() == right.keys() and all(is_same(left[name], right[name]) for name in left)
+    return bool(left == right)
+
+
 def _number(value: float | Decimal) -> "Attribute":
     if isinstance(value, int) and value.bit_length() < _LONGEST_INTEGER:
         return {"N": str(value)}

@@ -48,6 +48,14 @@ class EntityStatements:
             f"FROM unnest({arrays}) AS j ({places}) "
             f"ON CONFLICT ({', '.join(keys)}) DO {'UPDATE SET ' + changed if changed else 'NOTHING'}"
         )
+        found = [f"t.{key} = j.c{place}" for place, key in enumerate(keys)]
+        found += [
+            _same(f"t.{placed(column.name)}", taken[place], column) for place, column in enumerate(written, len(keys))
+        ]
+        self.same = (
+            f"SELECT j.place::integer FROM unnest({arrays}) WITH ORDINALITY AS j ({places}, place) "  # noqa: S608 - same
+            f"JOIN {table} t ON {' AND '.join(found)}"
+        )
         marks = ", ".join(["%s::text[]"] * len(keys))
         places = ", ".join(f"k{place}" for place in range(len(keys)))
         same = " AND ".join(f"t.{key} = j.k{place}" for place, key in enumerate(keys))
@@ -134,6 +142,18 @@ class EntityStatements:
             except Poison as poison:
                 raise PoisonIn(poison, place) from poison
         return held
+
+
+def _same(held: str, taken: str, column: Column) -> str:
+    """Give the condition that a column holds what would be written.
+
+    By their texts: two values that a type calls equal may differ, and some types know no equality. But what the column
+    rounds or fills up to its own number of digits is compared as the type does.
+    """
+    if column.scale is not None or column.base.startswith(("time", "date")):
+        return f"{held} IS NOT DISTINCT FROM {taken}"
+    cast = column.cast.replace("%", "%%")
+    return f"{held}::text IS NOT DISTINCT FROM {taken if column.is_list else f'{taken}::{cast}'}::text"
 
 
 def _with_nul(column: Sequence[str | None]) -> bool:

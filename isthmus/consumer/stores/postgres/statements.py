@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.change import GENERATION_DIGITS
 from isthmus.consumer.stores.port import Delivered, Parking, Told
 from isthmus.consumer.stores.postgres.names import bytes_array, number_array, placed, text_array
 
@@ -74,7 +75,10 @@ _TEXTS = {
         OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))
         OR EXISTS (SELECT 1 FROM {s}.settled WHERE txn = ANY (%s::text[]))
         OR EXISTS (SELECT 1 FROM {s}.ledger WHERE txn = ANY (%s::text[])))""",
-    "claim": _GUARD_ROWS + " WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn",
+    # Of another generation: it may be the very same row, and is compared.
+    "claim": _GUARD_ROWS
+    + " WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn "
+    + f"AND left(g.version, {GENERATION_DIGITS}) = left(EXCLUDED.version, {GENERATION_DIGITS})",
     "save_guard": _GUARD_ROWS,
     "save_ledger": """INSERT INTO {s}.ledger (decided, txn, month, key, version, rowhash)
         SELECT %s, * FROM unnest(%s::text[], %s::date[], %s::text[], %s::text[], %s::text[])""",

@@ -98,6 +98,15 @@ class PostgresUnit:
             names = [column.name for column in (cursor.description or ())][1:]
             return {row[0]: dict(zip(names, row[1:], strict=True)) for row in cursor}
 
+    def same(self, entity: Entity, changes: Sequence[Change]) -> set[str]:
+        """Give the keys whose rows are as these changes would make them."""
+        self._patience()
+        statements = self._entities[entity.name]
+        # No row is locked: what the front office itself writes from here on comes after it.
+        with poison_in(0, changes):
+            found = self._run(statements.same, statements.rows(changes)).fetchall()
+        return {changes[place - 1].key for (place,) in found}
+
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
         """Upsert or delete the entities' rows."""
         self._patience()

@@ -104,6 +104,8 @@ class EntityStatements:
         whole, places = ("j.value", ["j.value"]) if self._plain else ("j.value ->> 0", _places(len(keys)))
         found = " AND ".join(f"t.{key} = {place}" for key, place in zip(keys, places, strict=True))
         self.select = f"SELECT {whole}, t.* FROM json_each(?) j CROSS JOIN {table} t ON {found}"  # noqa: S608 - same
+        held = ", ".join([whole, *(f"t.{quoted(column)}" for column in mapping.columns.values())])
+        self.held = f"SELECT {held} FROM json_each(?) j CROSS JOIN {table} t ON {found}"  # noqa: S608 - same
 
     def wanted(self, keys: Iterable[str]) -> list[Any]:
         """Give what the select takes, as JSON, to find the rows of these keys. A key of another shape has no row."""
@@ -125,6 +127,14 @@ class EntityStatements:
             row = tuple(hold(value) for hold, value in zip(self._holds, row, strict=True))
         key = self.key(change.key)
         return [*key, *row, change.version] if self._versioned else [*key, *row]
+
+    def is_held(self, change: Change, held: Sequence[Any]) -> bool:
+        """Say whether a row that `held` gave, without its key, is what the upsert would make of it.
+
+        Raises as `values` does.
+        """
+        written = self.values(change)[-len(held) - self._versioned :][: len(held)] if held else []
+        return all(old.__class__ is new.__class__ and old == new for old, new in zip(held, written, strict=True))
 
     def _key_or_none(self, key: str) -> Sequence[str] | None:
         try:
@@ -149,7 +159,8 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         # Its own text: SQLite would round a REAL to 15 digits here.
         return repr(_finite(value))
-    return _plain(value)
+    held = _plain(value)
+    return str(held) if isinstance(held, int) else held
 
 
 def _as_it_is(value: Any) -> Any:
@@ -158,7 +169,7 @@ def _as_it_is(value: Any) -> Any:
     if isinstance(value, int):
         if not _fits(value):
             raise Poison("value", "an integer beyond 64 bits")
-        return value
+        return int(value)
     return _finite(value) if isinstance(value, float) else _plain(value)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from isthmus.change import GENERATION_DIGITS
 from isthmus.consumer.stores.port import Delivered, Parking
 
 ANYTHING = """SELECT EXISTS (SELECT 1 FROM isthmus_ledger), EXISTS (SELECT 1 FROM isthmus_parked),
@@ -20,8 +21,9 @@ SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, 
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, txn = excluded.txn,
     rowhash = excluded.rowhash, deleted = excluded.deleted, decided = excluded.decided, told = excluded.told"""
 CLAIM_GUARD = f"""{SAVE_GUARD.replace("told = excluded.told", "told = coalesce(excluded.told, isthmus_guard.told)")}
-    WHERE isthmus_guard.version < excluded.version AND isthmus_guard.txn <> excluded.txn"""
-"""Writes a guard only where nothing newer and not the same ID stands there."""
+    WHERE isthmus_guard.version < excluded.version AND isthmus_guard.txn <> excluded.txn
+    AND substr(isthmus_guard.version, 1, {GENERATION_DIGITS}) = substr(excluded.version, 1, {GENERATION_DIGITS})"""
+"""Writes a guard only where nothing newer, not the same ID, and nothing that may be the same row stands there."""
 SAVE_LEDGER = "INSERT INTO isthmus_ledger (txn, key, version, rowhash, decided) VALUES (?, ?, ?, ?, ?)"
 SAVE_PARKED = """INSERT INTO isthmus_parked (key, txn, version, rowhash, source, entity, epoch, detected, arrived,
     reason, message, stage, event, decodable, shard, sequence, first_at, last_at)

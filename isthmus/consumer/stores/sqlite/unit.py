@@ -67,6 +67,14 @@ class SqliteUnit:
             names = [column[0] for column in cursor.description[1:]]
             return {row[0]: dict(zip(names, row[1:], strict=True)) for row in cursor}
 
+    def same(self, entity: Entity, changes: Sequence[Change]) -> set[str]:
+        """Give the keys whose rows are as these changes would make them."""
+        statements = self._entities[entity.name]
+        keys = _json(statements.wanted([change.key for change in changes]))
+        with translated():
+            held = {key: row for key, *row in self._connection.execute(statements.held, (keys,))}
+        return {change.key for change in changes if change.key in held and statements.is_held(change, held[change.key])}
+
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
         """Upsert or delete the entities' rows."""
         statements = self._entities[entity.name]
