@@ -66,16 +66,19 @@ class Applier:
         When it returns, all of it is durable. When it raises (`Transient`, `TargetDown`, `Fatal`), none of it is, or a
         commit's answer was lost: what is durable then is found as `duplicate` by the next attempt.
         """
+        return self._apply(batch, self._at_once)
+
+    def _apply(self, batch: Sequence[Delivered], at_once: AtOnce | None) -> list[Outcome | None]:
         try:
-            return self._apply(batch)
+            return self._attempt(batch, at_once)
         except Undone as undone:
             if len(batch) > 1:
                 middle = len(batch) // 2
-                return self.apply(batch[:middle]) + self.apply(batch[middle:])
-            return self._apply([batch[0]._replace(refused=Refusal(undone.poison, "store"))])
+                return self._apply(batch[:middle], at_once) + self._apply(batch[middle:], at_once)
+            return self._decided([batch[0]._replace(refused=Refusal(undone.poison, "store"))], None)
 
-    def _apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
-        taken = self._at_once.take(batch) if self._at_once is not None else NOT_TAKEN
+    def _attempt(self, batch: Sequence[Delivered], at_once: AtOnce | None) -> list[Outcome | None]:
+        taken = at_once.take(batch) if at_once is not None else NOT_TAKEN
         if taken.done:
             return self._with_the_suspect(batch, taken.suspect)
         return self._decided(batch, taken.suspect)
@@ -99,7 +102,8 @@ class Applier:
         """Give the outcomes of a batch that took effect at once but for the suspect, which is decided now."""
         outcomes: list[Outcome | None] = [_APPLIED] * len(batch)
         if suspect is not None:
-            (outcomes[suspect],) = self.apply(batch[suspect : suspect + 1])
+            # Not at once: it would fail there alone as well, and the next batch would be sent the other way for it.
+            (outcomes[suspect],) = self._apply(batch[suspect : suspect + 1], None)
         return outcomes
 
 

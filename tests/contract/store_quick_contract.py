@@ -5,7 +5,7 @@ fresh and prepared, and `pair`, two of them, side by side.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 import pytest
@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from isthmus.change import Change, Kind
 from isthmus.consumer.applier import Applier
-from isthmus.consumer.stores.port import Entity, QuickSession, TableMapping, Taken, TransactionalStore
+from isthmus.consumer.stores.port import Delivered, Entity, QuickSession, TableMapping, Taken, TransactionalStore, Unit
 from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.store_world import (
     APPLIED,
+    PARKED,
     FrontOffice,
     World,
     contract,
@@ -83,6 +84,25 @@ def session_of(office: FrontOffice) -> QuickSession:
     return session
 
 
+class Tries:
+    """The quick way of a session, and whether it led anywhere each time."""
+
+    def __init__(self, session: QuickSession) -> None:
+        self._session = session
+        self.done: list[bool] = []
+
+    def unit(self) -> AbstractContextManager[Unit]:
+        return self._session.unit()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+        taken = self._session.take(batch, entities, now_ms, history=history)
+        self.done.append(taken.done)
+        return taken
+
+
 def taken(office: FrontOffice, *changes: Change, history: bool = True) -> Taken:
     """Try the quick way for these."""
     with closing(session_of(office)) as session:
@@ -145,22 +165,24 @@ class StoreQuickContract:
         assert told(office, "k") == [("k-1", "applied"), ("k-2", "applied"), ("k-4", "applied")]
 
     def test_it_is_used_and_gives_way_for_ever_fewer_batches_where_it_leads_nowhere(self, office: FrontOffice) -> None:
-        tries: list[bool] = []
         with closing(session_of(office)) as session:
-
-            class Counting:
-                def take(self, *args: object, **others: object) -> Taken:
-                    done = session.take(*args, **others)  # type: ignore[arg-type]  # as they came
-                    tries.append(done.done)
-                    return done
-
-            applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=False, quick=Counting())  # type: ignore[arg-type]  # all of it that is asked
+            at_once = Tries(session)
+            applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=False, quick=at_once)
             for n in range(1, 4):
                 assert applier.apply([delivered(upsert(n))]) == [APPLIED]
-            assert tries == [True] * 3
+            assert at_once.done == [True] * 3
             for _ in range(20):
                 applier.apply([delivered(upsert(1))])
-            assert tries[3:] == [False] * 4
+            assert at_once.done[3:] == [False] * 4
+
+    def test_one_poison_change_does_not_send_the_next_batch_the_other_way(self, office: FrontOffice) -> None:
+        with closing(session_of(office)) as session:
+            at_once = Tries(session)
+            applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=False, quick=at_once)
+            for n in (1, 3):
+                batch = [upsert(n, "a"), upsert(n, f"bad-{n}", size=-1), upsert(n, "c")]
+                assert applier.apply([delivered(change) for change in batch]) == [APPLIED, PARKED, APPLIED]
+                assert at_once.done[-1]
 
     @settings(
         max_examples=150,

@@ -32,6 +32,13 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         (SQLITE_QUICK,),
     ),
     Mutant(
+        "one poison change sends the next batch the other way",
+        "isthmus/consumer/applier.py",
+        "self._apply(batch[suspect : suspect + 1], None)",
+        "self.apply(batch[suspect : suspect + 1])",
+        (SQLITE_QUICK,),
+    ),
+    Mutant(
         "DynamoDB: handlers run for what is read again and is the same",
         f"{D}one.py",
         "if entity.handlers and not same else []",
@@ -231,8 +238,8 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "SQLite: the quick way commits whatever stands there",
         "isthmus/consumer/stores/sqlite/quick.py",
-        "return many(sql.CLAIM_GUARD, rows).rowcount == len(batch)",
-        "return many(sql.CLAIM_GUARD, rows).rowcount > 0",
+        "connection.executemany(sql.CLAIM_GUARD, rows).rowcount == len(batch)",
+        "connection.executemany(sql.CLAIM_GUARD, rows).rowcount > 0",
         (SQLITE_QUICK,),
     ),
     Mutant(

@@ -51,13 +51,15 @@ class Quick:
                 sources = text_array(list({change.source for change in changes}))
                 epoch = min(change.epoch for change in changes)
                 plain = run(texts.plain, (sources, epoch, keys, txns, txns))
-                claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
-                # The server is busy with the guards while the rows are put together here.
+                # The rows first: what is poison shows before the guards are written for nothing, and the server is busy
+                # with them while everything else is put together here.
                 refused = self._written(changes, entities)
-                if refused is None and history:
-                    run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
-                answered(self._connection, pipeline)
-                all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
+                if refused is None:
+                    claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
+                    if history:
+                        run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
+                    answered(self._connection, pipeline)
+                    all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
             except psycopg.Error as error:
                 drain(self._connection, pipeline)
                 # Answers are read on the way too: where one was a refusal, all that comes after it is aborted.

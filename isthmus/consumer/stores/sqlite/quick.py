@@ -5,17 +5,20 @@ meet (a fence, the parking lot, a ledger, a settled ID) makes it go the other wa
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import orjson
 
-from isthmus.change import Outcome, Verb
+from isthmus.change import Change, Outcome, Verb
 from isthmus.consumer.deciding import fenced
-from isthmus.consumer.stores.port import Delivered, Entity
+from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn
 from isthmus.consumer.stores.sqlite import statements as sql
+from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.rows import EntityStatements
 from isthmus.consumer.stores.sqlite.trail import LAST_PLACE, TELL_APPLIED
+from isthmus.errors import Poison
 
 _APPLIED, _DELETE = str(Outcome.APPLIED), Verb.DELETE
 
@@ -31,18 +34,11 @@ def take(
 ) -> bool:
     """Write everything of the batch, inside a transaction; say whether all of it may be committed.
 
-    Raises `Poison` for what a table refuses, and sqlite3's errors.
+    Raises `PoisonIn` for what a table refuses, and sqlite3's errors.
     """
     if not _plain(connection, batch):
         return False
-    many = connection.executemany
-    which = [(entity.name, delivered.change.verb is _DELETE) for entity, delivered in zip(entities, batch, strict=True)]
-    for (name, deletes), run in groupby(zip(which, batch, strict=True), lambda pair: pair[0]):
-        changes = [delivered.change for _, delivered in run]
-        if deletes:
-            many(statements[name].delete, [statements[name].key(change.key) for change in changes])
-        else:
-            many(statements[name].upsert, [statements[name].values(change) for change in changes])
+    _write(connection, statements, [delivered.change for delivered in batch], entities)
     place = _tell(connection, batch, now_ms) if history else None
     rows = [
         (
@@ -56,7 +52,34 @@ def take(
         )
         for number, (change, *_) in enumerate(batch, start=1)
     ]
-    return many(sql.CLAIM_GUARD, rows).rowcount == len(batch)
+    return connection.executemany(sql.CLAIM_GUARD, rows).rowcount == len(batch)
+
+
+def _write(
+    connection: sqlite3.Connection,
+    statements: Mapping[str, EntityStatements],
+    changes: Sequence[Change],
+    entities: Sequence[Entity],
+) -> None:
+    begun = [0]
+    which = [(entity.name, change.verb is _DELETE) for entity, change in zip(entities, changes, strict=True)]
+    for (name, deletes), run in groupby(range(len(changes)), which.__getitem__):
+        rows = statements[name]
+        values = (lambda change, key=rows.key: key(change.key)) if deletes else rows.values
+        try:
+            with translated():
+                connection.executemany(rows.delete if deletes else rows.upsert, _told(changes, run, values, begun))
+        except Poison as poison:
+            raise PoisonIn(poison, begun[0]) from poison
+
+
+def _told(
+    changes: Sequence[Change], places: Iterable[int], values: Callable[[Change], Sequence[Any]], begun: list[int]
+) -> Iterator[Sequence[Any]]:
+    """Give the rows; while one is being written, its place stands in `begun`: SQLite does not say which it refuses."""
+    for place in places:
+        begun[0] = place
+        yield values(changes[place])
 
 
 def _plain(connection: sqlite3.Connection, batch: Sequence[Delivered]) -> bool:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.consumer.stores.port import Delivered, Entity, Pruned, Taken, Undone
+from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Pruned, Taken, Undone
 from isthmus.consumer.stores.sqlite import quick, schema
 from isthmus.consumer.stores.sqlite.checks import check_mapping, refuse_newer, version_of
 from isthmus.consumer.stores.sqlite.connection import reading, writing
@@ -154,8 +154,10 @@ class SqliteSession:
                 with transaction(connection), translated():
                     if not quick.take(connection, self._shared.statements, batch, entities, now_ms, history=history):
                         raise _NotPlain  # noqa: TRY301 - it undoes what was written
+            except PoisonIn as poison:
+                return Taken(done=False, suspect=poison.place)
             except (_NotPlain, Poison, Undone):
-                # Whose fault a refusal was, SQLite does not say. The other way finds it.
+                # Whose fault it was is not known. The other way finds it.
                 return Taken(done=False)
             self._shared.in_place()
         return Taken(done=True)
