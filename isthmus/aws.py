@@ -1,7 +1,7 @@
 """The one home of boto3: how clients are made, what a stream is really like, and how resources are made."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -50,6 +50,8 @@ RETENTION_HOURS = 24
 _POLL_SECONDS = 0.5
 _POLLS = 600
 
+_KEY_TYPES: tuple[Literal["HASH", "RANGE"], ...] = ("HASH", "RANGE")
+
 _making = threading.Lock()
 
 
@@ -63,6 +65,12 @@ class AwsAccess:
     secret: str | None = field(default=None, repr=False)
     patience: float | None = None
     """Seconds that an answer may take, for who only looks; None: what the service may need."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """By service, where it is not at `endpoint_url`."""
+
+    def endpoint(self, service: str) -> str | None:
+        """Give where a service is; None: at AWS."""
+        return self.endpoints.get(service, self.endpoint_url)
 
 
 @overload
@@ -79,11 +87,11 @@ def client(access: AwsAccess, service: Service) -> Any:
     Raises `Refused` for a plain `http://` endpoint elsewhere than on this machine, and `Fatal` where no region
     or profile is found.
     """
-    on_this_machine = False
-    if access.endpoint_url is not None:
-        if objection := endpoint_objection(access.endpoint_url):
+    on_this_machine, endpoint = False, access.endpoint(service)
+    if endpoint is not None:
+        if objection := endpoint_objection(endpoint):
             raise Refused(f"The AWS endpoint {objection}.", hint="Correct endpoint_url in [aws].")
-        on_this_machine = is_loopback(urlsplit(access.endpoint_url).hostname or "")
+        on_this_machine = is_loopback(urlsplit(endpoint).hostname or "")
     # Imported here: a process that never speaks to AWS does not pay 40 MB for it.
     from botocore.config import Config  # noqa: PLC0415 - see above
 
@@ -105,7 +113,7 @@ def client(access: AwsAccess, service: Service) -> Any:
             return _session().client(
                 service,
                 region_name=access.region,
-                endpoint_url=access.endpoint_url,
+                endpoint_url=endpoint,
                 aws_access_key_id=access.access_key_id,
                 aws_secret_access_key=access.secret,
                 config=config,
@@ -194,19 +202,16 @@ def ensure_bucket(s3: "S3Client", name: str) -> bool:
     return _make(lambda: s3.create_bucket(Bucket=name, **place), there="BucketAlreadyOwnedByYou")
 
 
-def ensure_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, str], hint: str, *, stop: Stop) -> bool:
-    """Make a table with two text keys, paid by request, where it is not there, and wait until it can be used.
+def ensure_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, ...], hint: str, *, stop: Stop) -> bool:
+    """Make a table with text keys, paid by request, where it is not there, and wait until it can be used.
 
-    `keys` are the names of its partition and its sort key. True: it was made now. Raises `Refused`, with the hint,
-    where another table has the name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
+    `keys` are the names of its partition key and, if it has one, its sort key. True: it was made now. Raises `Refused`,
+    with the hint, where another table has the name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
     """
     made = _make(
         lambda: dynamodb.create_table(
             TableName=name,
-            KeySchema=[
-                {"AttributeName": keys[0], "KeyType": "HASH"},
-                {"AttributeName": keys[1], "KeyType": "RANGE"},
-            ],
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, _KEY_TYPES, strict=False)],
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
             BillingMode="PAY_PER_REQUEST",
         ),
@@ -223,7 +228,7 @@ def ensure_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, str], h
     return made
 
 
-def describe_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, str], hint: str) -> str:
+def describe_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, ...], hint: str) -> str:
     """Give a table's status, e.g. `ACTIVE` (DynamoDB API, TableStatus).
 
     Raises `Missing` where it is not there, `Refused`, with the hint, where it is a table of somebody else: one with
@@ -234,9 +239,9 @@ def describe_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, str],
     except Exception as error:
         raise classify(error) from error
     found = {part["AttributeName"]: part["KeyType"] for part in table.get("KeySchema", [])}
-    if found != {keys[0]: "HASH", keys[1]: "RANGE"}:
+    if found != dict(zip(keys, _KEY_TYPES, strict=False)):
         raise Refused(
-            f"The table {name} was not made by Isthmus: its keys are {', '.join(found)}.",
+            f"The table {name} is another one: its keys are {', '.join(found)}.",
             hint=hint,
         )
     return table["TableStatus"]

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from isthmus.errors import Mistake, WrongSettings
+from isthmus.errors import Fatal, Mistake, WrongSettings
 from isthmus.settings.models import Settings, named_after_the_application
 from isthmus.settings.relations import RELATIONS, objections
 from isthmus.settings.sentences import as_written, key_path, mistakes_in
@@ -39,6 +39,25 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     if mistakes or settings is None:
         raise WrongSettings(mistakes)
     return settings
+
+
+def environment() -> dict[str, str]:
+    """Give the whole environment, for a program that is started with all of it: it may hold secrets."""
+    return dict(os.environ)
+
+
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Give the folder for what can be fetched again: `isthmus` in $XDG_CACHE_HOME or ~/.cache.
+
+    The XDG Base Directory Specification has a relative path ignored. Raises `Fatal` where there is no home folder.
+    """
+    given = Path((os.environ if environ is None else environ).get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():
+        return given / "isthmus"
+    try:
+        return Path.home() / ".cache" / "isthmus"
+    except RuntimeError as error:
+        raise Fatal("There is no home folder to install into.", hint="Name one with --dir.") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -38,10 +38,20 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
+class Endpoints(Section):
+    """`[aws.endpoints]`: where single services are, if not at `endpoint_url`."""
+
+    kinesis: Endpoint | None = None
+    dynamodb: Endpoint | None = None
+    sqs: Endpoint | None = None
+    s3: Endpoint | None = None
+
+
 class Aws(Section):
     """`[aws]`: where AWS is and who we are there. What is not given comes from AWS's own chain."""
 
     endpoint_url: Endpoint | None = None
+    endpoints: Endpoints = Field(default_factory=Endpoints)
     region: Region | None = None
     access_key_id: Text | None = None
     secret_access_key: Secret | None = None
@@ -55,6 +65,7 @@ class Aws(Section):
             region=self.region,
             access_key_id=self.access_key_id,
             secret=secret.get_secret_value() if secret else None,
+            endpoints=self.endpoints.model_dump(exclude_none=True),
         )
 
 
@@ -165,6 +176,20 @@ class Consumer(Section):
     checkpoint_interval: Annotated[float, between(0.1, 60, "seconds")] = 1.0
 
 
+class Kcl(Section):
+    """`[kcl]`: the Kinesis Client Library, where `consumer.runtime` is `kcl`."""
+
+    table: AwsName
+    retrieval: Literal["polling", "fan-out"] = "polling"
+    start: Literal["trim-horizon", "latest"] = "trim-horizon"
+    # KCL's own default is 10 s (amazon-kinesis-client, LeaseManagementConfig.failoverTimeMillis).
+    failover_time: Annotated[float, between(1, 300, "seconds")] = 10.0
+    worker: Name | None = None
+    java: Text | None = None
+    jars: Text | None = None
+    heap_mb: Annotated[int, between(64, 16_384, "MB")] = 192
+
+
 class Publisher(Section):
     """`[publisher]`: how changes are put into the stream."""
 
@@ -203,6 +228,7 @@ def named_after_the_application(written: Mapping[str, Any]) -> dict[str, Any]:
         for section, key, default in (
             ("checkpoint", "table", name),
             ("dead_letters", "queue", f"{name}-dead-letters"),
+            ("kcl", "table", f"{name}-kcl"),
         )
         if isinstance(table := written.get(section, {}), dict)
     }
@@ -225,6 +251,7 @@ class Settings(Section):
     entities: dict[Name, Entity]
     store: Store
     consumer: Consumer = Field(default_factory=Consumer)
+    kcl: Kcl
     publisher: Publisher = Field(default_factory=Publisher)
     metrics: Metrics = Field(default_factory=Metrics)
     log: Log = Field(default_factory=Log)

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from isthmus.errors import Mistake, WrongSettings
 from isthmus.pipeline import Pipeline, RowFunction
 from isthmus.settings.models import Entity, Settings
 from isthmus.settings.values import NAME_ALLOWED, is_name
+
+_FUNCTION = "a function, no async one and no generator"
+"""What is called, and does its work before it returns."""
 
 
 def load_object(name: str, folder: Path) -> Any:
@@ -125,7 +129,7 @@ def _wrong_row(row: Any) -> str:
     if len(set(columns)) < len(columns):
         return "the columns of its row must not name one twice"
     if not _is_function(row.values):
-        return f"the values of its row must be a function, not an async one, and are {_named(row.values)}"
+        return f"the values of its row must be {_FUNCTION}, and are {_named(row.values)}"
     return ""
 
 
@@ -136,7 +140,7 @@ def _wrong_parts(pipeline: Any) -> Iterator[str]:
     yield from _wrong_contract(pipeline.contract)
     for name in ("key", "translate"):
         if not _is_function(getattr(pipeline, name)):
-            yield f"its {name} must be a function, not an async one, and is {_named(getattr(pipeline, name))}"
+            yield f"its {name} must be {_FUNCTION}, and is {_named(getattr(pipeline, name))}"
     # The value's text alone will not do: the translator asks for the very member.
     if not isinstance(pipeline.kind, Kind):
         yield f"its kind must be Kind.STATE or Kind.EVENT of isthmus.change, and is {_named(pipeline.kind)}"
@@ -148,7 +152,7 @@ def _wrong_parts(pipeline: Any) -> Iterator[str]:
     else:
         for number, handler in enumerate(pipeline.handlers, start=1):
             if not _is_function(handler):
-                yield f"its handler {number} must be a function, not an async one, and is {_named(handler)}"
+                yield f"its handler {number} must be {_FUNCTION}, and is {_named(handler)}"
     if not isinstance(pipeline.version, str):
         yield f"its version must be text in quotes, and is {_named(pipeline.version)}"
     if pipeline.row is not None and (objection := _wrong_row(pipeline.row)):
@@ -173,8 +177,10 @@ def _is_model(contract: object) -> bool:
 
 
 def _is_function(value: object) -> bool:
-    # Calling an async one does nothing but make a coroutine: an effect would be lost without a word.
-    return callable(value) and not inspect.iscoroutinefunction(value)
+    # Calling another one does nothing but make a coroutine or a generator: an effect would be lost without a word.
+    called = value if inspect.isroutine(value) or isinstance(value, partial) else getattr(value, "__call__", None)  # noqa: B004 - looked into
+    others = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    return callable(value) and not any(is_other(called) for is_other in others)
 
 
 def _named(value: object) -> str:

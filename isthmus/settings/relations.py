@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from isthmus.addresses import is_loopback
 from isthmus.settings import store_relations
-from isthmus.settings.models import Aws, ClaimCheck, Metrics, Publisher, Source, Stream
+from isthmus.settings.models import Aws, ClaimCheck, Endpoints, Metrics, Publisher, Source, Stream
 from isthmus.settings.store_relations import Objection
 
 ENVELOPE_BYTES = 16 * 1024
@@ -93,8 +93,10 @@ def objections(sections: Mapping[str, Any], written: Mapping[str, Any]) -> list[
 
 
 def _plain_secret(aws: Aws, written: Mapping[str, Any]) -> Iterator[Objection]:
-    host = urlsplit(aws.endpoint_url or "").hostname or ""
-    if isinstance(written.get("secret_access_key"), str) and not is_loopback(host):
+    here = all(
+        is_loopback(urlsplit(aws.access.endpoint(service) or "").hostname or "") for service in Endpoints.model_fields
+    )
+    if isinstance(written.get("secret_access_key"), str) and not here:
         yield (
             ("aws", "secret_access_key"),
             'must be {env = "NAME"} or {file = "PATH"}; in plain only beside a loopback endpoint_url (an emulator)',

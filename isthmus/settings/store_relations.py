@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from isthmus.keytemplates import KeyTemplates
+from isthmus.keytemplates import WHOLE, KeyTemplates, are_apart
 from isthmus.settings.databases import is_one_file
 from isthmus.settings.models import Checkpoint, ClaimCheck, Entity, Source, Stream
 from isthmus.settings.stores import Store, StoreKind
@@ -82,8 +82,12 @@ def some_entity(entities: Mapping[str, Entity]) -> Iterator[Objection]:
 
 
 def tables(entities: Mapping[str, Entity], store: Store) -> Iterator[Objection]:
-    """See that each type has a table of its own, apart from ours. In DynamoDB several types may share one."""
+    """See that each type has a table of its own, apart from ours. In DynamoDB several types may share one.
+
+    A table that is named with its schema and without may be the same one, or not: only the database knows.
+    """
     owners: dict[tuple[str, str], str] = {}
+    schemas: dict[str, tuple[str, bool]] = {}
     for name, entity in entities.items():
         if entity.schema_name is not None and store.kind is not StoreKind.POSTGRESQL:
             yield ("entities", name, "schema"), "is for PostgreSQL only"
@@ -92,11 +96,45 @@ def tables(entities: Mapping[str, Entity], store: Store) -> Iterator[Objection]:
         place = ((entity.schema_name or "").lower(), entity.table.lower())
         if store.kind is StoreKind.DYNAMODB:
             yield from _own_attributes(name, entity, store)
+            yield from _own_items(name, entity, entities)
         elif other := owners.get(place):
             yield ("entities", name, "table"), f"must differ from the table of entities.{other}"
         elif store.kind is StoreKind.POSTGRESQL and entity.schema_name == store.postgres.schema_name:
             yield ("entities", name, "schema"), "must differ from store.postgres.schema: that schema is Isthmus's own"
+        else:
+            other, named = schemas.setdefault(place[1], (name, bool(place[0])))
+            if named != bool(place[0]):
+                sentence = (
+                    f"must be named with its schema, and so must that of entities.{other}: they may be the same one"
+                )
+                yield ("entities", name, "table"), sentence
         owners.setdefault(place, name)
+
+
+def _own_items(name: str, entity: Entity, entities: Mapping[str, Entity]) -> Iterator[Objection]:
+    """See that no key of this type makes an item of a type that is named before it."""
+    for other, before in entities.items():
+        if other == name:
+            return
+        if before.table == entity.table and not _apart(before, entity):
+            sentence = (
+                f"must differ from the table of entities.{other}, or constant text in key_columns must keep their "
+                f'items apart, e.g. "{name}#{WHOLE}"'
+            )
+            yield ("entities", name, "table"), sentence
+            return
+
+
+def _apart(one: Entity, other: Entity) -> bool:
+    try:
+        return are_apart(_templates(one), _templates(other))
+    except ValueError:
+        # What is no template is a mistake of its own.
+        return True
+
+
+def _templates(entity: Entity) -> Mapping[str, str]:
+    return entity.key_columns or dict.fromkeys(entity.keys, WHOLE)
 
 
 def _own_attributes(name: str, entity: Entity, store: Store) -> Iterator[Objection]:

@@ -139,10 +139,10 @@ def _order(value: Any) -> Any:
 
 
 def _runtime(value: Any) -> Any:
-    if value in ("kcl", "lambda"):
-        wrong(f'"{value}" is not built yet; use "local"')
-    if value != "local":
-        wrong('must be "local"')
+    if value == "lambda":
+        wrong('"lambda" is not built yet; use "local" or "kcl"')
+    if value not in ("local", "kcl"):
+        wrong('must be "local" or "kcl"')
     return value
 
 

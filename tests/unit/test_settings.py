@@ -217,8 +217,13 @@ def test_a_wrong_value_is_one_mistake(  # noqa: PLR0917 - a row of a table
 @pytest.mark.parametrize(
     "added, path, value, allowed",
     [
-        ("[consumer]\nruntime = 'kcl'", "consumer.runtime", '"kcl"', '"kcl" is not built yet; use "local"'),
-        ("[consumer]\nruntime = 'x'", "consumer.runtime", '"x"', 'must be "local"'),
+        (
+            "[consumer]\nruntime = 'lambda'",
+            "consumer.runtime",
+            '"lambda"',
+            '"lambda" is not built yet; use "local" or "kcl"',
+        ),
+        ("[consumer]\nruntime = 'x'", "consumer.runtime", '"x"', 'must be "local" or "kcl"'),
         ("[consumer]\nreads_per_second = 6", "consumer.reads_per_second", "6", "must be from 0.1 to 5"),
         ("[aws]\nendpoint_url = 'http://10.0.0.1:80'", "aws.endpoint_url", '"http://…"', "to this machine only"),
         ("[aws]\nendpoint_url = 'http://u:hush@localhost'", "aws.endpoint_url", '"http://…"', "a user name"),

@@ -12,11 +12,15 @@ from pydantic import BaseModel
 from isthmus.settings import Settings, load
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "isthmus.example.toml"
-COMMENTED_KEY = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
+COMMENTED_KEY = re.compile(r"^#(?=[a-z0-9_]+ = )", re.MULTILINE)
 NOT_DEFAULTS = {
     # shown as examples; without them AWS's chain, no bucket, no such column and the source's own address hold
     "aws.access_key_id",
     "aws.endpoint_url",
+    "aws.endpoints.dynamodb",
+    "aws.endpoints.kinesis",
+    "aws.endpoints.s3",
+    "aws.endpoints.sqs",
     "aws.region",
     "aws.secret_access_key",
     "claim_check.bucket",
@@ -26,6 +30,9 @@ NOT_DEFAULTS = {
     "entities.flight.key_columns.origin",
     "entities.flight.process",
     "entities.flight.schema",
+    "kcl.jars",
+    "kcl.java",
+    "kcl.worker",
     "sources.flights.columns",
     "sources.flights.references.airports.schema",
     "sources.flights.references.airports.url",

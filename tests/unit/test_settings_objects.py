@@ -57,6 +57,11 @@ PARTS = """
 
     def now(*_): pass
     async def later(*_): pass
+    def yields(*_): yield 1
+    async def yields_later(*_): yield 1
+
+    class Waits:
+        async def __call__(self, *_): pass
 
     RIGHT = dict(entity="flight", contract=Flight, key=now, translate=now)
 """
@@ -162,21 +167,27 @@ def test_what_cannot_be_used_is_a_mistake(project: Project, name: str, sentence:
         ("contract=Loose", "its contract Loose must be strict: give it model_config = ConfigDict(strict=True)"),
         ("contract=Lax", "its contract Lax must be strict: give it model_config = ConfigDict(strict=True)"),
         ("contract=Torn", "its contract Torn names a type that is not defined, or that pydantic does not know"),
-        ("key='K'", "its key must be a function, not an async one, and is a str"),
-        ("key=later", "its key must be a function, not an async one, and is the function later"),
-        ("translate=None", "its translate must be a function, not an async one, and is a NoneType"),
+        ("key='K'", "its key must be a function, no async one and no generator, and is a str"),
+        ("key=later", "its key must be a function, no async one and no generator, and is the function later"),
+        ("translate=None", "its translate must be a function, no async one and no generator, and is a NoneType"),
         ("kind='event'", "its kind must be Kind.STATE or Kind.EVENT of isthmus.change, and is a str"),
         ("handlers=now", "e.g. (on_change,), and are the function now"),
         ("handlers=None", "its handlers must be a tuple or a list of functions, with a comma after a single one"),
-        ("handlers=(now, later)", "its handler 2 must be a function, not an async one, and is the function later"),
-        ("handlers=[None]", "its handler 1 must be a function, not an async one, and is a NoneType"),
+        ("handlers=(now, later)", "its handler 2 must be a function, no async one and no generator, and is the"),
+        ("handlers=[yields]", "its handler 1 must be a function, no async one and no generator, and is the function"),
+        ("handlers=[Waits()]", "its handler 1 must be a function, no async one and no generator, and is a Waits"),
+        (
+            "handlers=[functools.partial(yields_later)]",
+            "its handler 1 must be a function, no async one and no generator",
+        ),
+        ("handlers=[None]", "its handler 1 must be a function, no async one and no generator, and is a NoneType"),
         ("version=2", "its version must be text in quotes, and is a int"),
         ("row=now", "its row must be an isthmus.pipeline.RowFunction, and is the function now"),
         ("row=RowFunction('size', now)", "with a comma after a single one"),
         ("row=RowFunction((), now)", "the columns of its row must be a tuple or a list of names"),
         ("row=RowFunction((1,), now)", "the columns of its row must be a tuple or a list of names"),
         ("row=RowFunction(('a', 'b', 'a'), now)", "the columns of its row must not name one twice"),
-        ("row=RowFunction(('a',), later)", "the values of its row must be a function, not an async one, and are the"),
+        ("row=RowFunction(('a',), later)", "the values of its row must be a function, no async one and no generator"),
     ],
 )
 def test_a_part_of_a_pipeline_that_is_not_what_it_must_be_is_a_mistake(

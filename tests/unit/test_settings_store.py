@@ -220,9 +220,32 @@ def test_an_entity_may_lie_in_a_schema_of_postgresql(files: Files) -> None:
 
 def test_types_may_share_a_table_of_dynamodb_and_no_other(files: Files) -> None:
     added = "[entities.other]\ntable = 'flight'\n"
-    assert files.load(DYNAMODB + added).entities.keys() == {"flight", "other"}
+    apart = "key_columns = { key = 'other#{2}' }\n"
+    mapped = DYNAMODB.replace(KEYS, f"{KEYS}key_columns = {{ key = 'flight#{{2}}' }}\n")
+    assert files.load(mapped + added + apart).entities.keys() == {"flight", "other"}
     for text in (RIGHT, POSTGRES):
         assert files.only_mistake(text + added).allowed == "must differ from the table of entities.flight"
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [("", ""), ("{2}", "{2}"), ("{2}", "other#{2}"), ("flight#{2}", "{key}"), ("flight#{2}", "flight#x{2}")],
+)
+def test_types_that_share_a_table_never_make_the_same_item(files: Files, first: str, second: str) -> None:
+    def key(template: str) -> str:
+        return f"key_columns = {{ key = '{template}' }}\n" if template else ""
+
+    text = DYNAMODB.replace(KEYS, f"{KEYS}{key(first)}") + f"[entities.other]\ntable = 'flight'\n{key(second)}"
+    mistake = files.only_mistake(text)
+    assert mistake.path == "entities.other.table"
+    assert mistake.allowed.startswith("must differ from the table of entities.flight, or constant text in key_columns")
+
+
+def test_a_table_is_not_named_with_its_schema_here_and_without_it_there(files: Files) -> None:
+    text = POSTGRES.replace(KEYS, f'{KEYS}schema = "public"\n') + "[entities.other]\ntable = 'Flight'\n"
+    mistake = files.only_mistake(text)
+    assert mistake.path == "entities.other.table"
+    assert mistake.allowed.startswith("must be named with its schema, and so must that of entities.flight")
 
 
 @pytest.mark.parametrize(
