@@ -23,8 +23,8 @@ from isthmus.metrics import Metrics
 
 _ROUNDS = 5
 _BATCHES = 40
-_GUARDS = """INSERT INTO isthmus.guard (key, version, txn, rowhash, deleted, decided)
-    SELECT 'customer/' || n, lpad('0', 38, '0'), md5(n::text), md5(n::text), false, 1
+_GUARDS = """INSERT INTO isthmus.guard (key, version, txn, rowhash, deleted, entity, decided)
+    SELECT 'customer/' || n, lpad('0', 38, '0'), md5(n::text), md5(n::text), false, 'customer', 1
     FROM generate_series({}, {}) n"""
 _LEDGER = """INSERT INTO isthmus.ledger (txn, month, key, version, rowhash, decided)
     SELECT md5('e' || n), date_trunc('month', now())::date, 'deduction/' || n, lpad('0', 38, '0'), md5(n::text), 1

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.aws import classify, error_code
 from isthmus.errors import Poison
-from isthmus.payloads import payload_name
+from isthmus.payloads import Folder, is_name_of, payload_name
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -24,9 +24,9 @@ class S3Payloads:
         self._s3 = s3
         self._bucket = bucket
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, folder: Folder = Folder.STREAM) -> str:
         """Write the object and give its reference, `s3://bucket/payload/<sha256>`."""
-        name = payload_name(content)
+        name = payload_name(content, folder)
         try:
             self._s3.put_object(Bucket=self._bucket, Key=name, Body=content)
         except Exception as error:
@@ -46,6 +46,6 @@ class S3Payloads:
             if error_code(error) == "NoSuchKey":
                 raise Poison(MISSING, "The payload is not in the bucket any more.") from error
             raise classify(error) from error
-        if payload_name(content) != name:
+        if not is_name_of(content, name):
             raise Poison(MISSING, "The payload in the bucket is not the one that was written.")
         return content

@@ -72,6 +72,29 @@ class KeyTemplates:
             return None
 
 
+def are_apart(templates: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    """Say whether the constant text of two types' templates keeps every key of one from being a row of the other.
+
+    Columns count by their names. Raises ValueError for what is no template.
+    """
+    return any(_differ(_place(templates[name]), _place(others[name])) for name in templates.keys() & others.keys())
+
+
+def _differ(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
+    (before, part, after), (other_before, other_part, other_after) = one, other
+    if part == other_part == _NO_PART:
+        return before != other_before
+    if _NO_PART in {part, other_part}:
+        constant, begins, ends = (
+            (before, other_before, other_after) if part == _NO_PART else (other_before, before, after)
+        )
+        room = len(constant) >= len(begins) + len(ends)
+        return not (room and constant.startswith(begins) and constant.endswith(ends))
+    begin_alike = before.startswith(other_before) or other_before.startswith(before)
+    end_alike = after.endswith(other_after) or other_after.endswith(after)
+    return not (begin_alike and end_alike)
+
+
 def _place(template: str) -> tuple[str, int, str]:
     if _CONSTANT.fullmatch(template) is not None:
         return template, _NO_PART, ""

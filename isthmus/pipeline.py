@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from isthmus.change import Change, Kind
+from isthmus.detached import detached
 from isthmus.errors import Poison
 from isthmus.references import References
 
@@ -59,7 +60,8 @@ class Transaction(Protocol):
 Handler = Callable[[Transaction, Change, Row | None], object]
 """`on_change(tx, change, previous)`.
 
-`previous` is the entity's row before this change, or None; `change.data` is its new state, or None.
+`previous` is the entity's row before this change, or None; `change.data` is its new state, or None. Both are copies.
+It returns nothing, but in DynamoDB a list of actions; anything else parks the change.
 """
 
 
@@ -69,9 +71,9 @@ class RowFunction:
 
         RowFunction(columns=("name", "initial"), values=lambda state: {"name": state["name"], "initial": ...})
 
-    `values` gets a state's data, as JSON has it (a Decimal or a date of the contract is text there), and gives a value
-    for each of `columns`, and for no other. Key and version columns are not among them. It is called again for the same
-    state, and should give the same.
+    `values` gets a copy of a state's data, as JSON has it (a Decimal or a date of the contract is text there), and
+    gives a value for each of `columns`, and for no other. Key and version columns are not among them. It is called
+    again for the same state, and should give the same.
     """
 
     columns: Sequence[str]
@@ -80,7 +82,7 @@ class RowFunction:
     def row(self, data: Any) -> tuple[Any, ...]:
         """Give the values in the order of the columns. Raises `Poison` whatever goes wrong in the user's function."""
         try:
-            made = dict(self.values(data))
+            made = dict(self.values(detached(data)))
             values = tuple(made.pop(column) for column in self.columns)
         except Poison:
             raise

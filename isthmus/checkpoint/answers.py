@@ -26,6 +26,11 @@ def lost_race(lease: Lease) -> OwnershipLost:
     return OwnershipLost(f"{lease.name}: another was quicker to take it; epoch {lease.epoch} was not written.")
 
 
+def no_hand_over() -> OwnershipLost:
+    """Give the error for a hand-over that is no longer recorded."""
+    return OwnershipLost("The hand-over to the Kinesis Client Library was forgotten meanwhile.")
+
+
 def other_stream(what: str, standing: StreamIdentity, asked: StreamIdentity) -> Refused:
     """Give the refusal of state that belongs to another stream than the one at hand."""
     return Refused(

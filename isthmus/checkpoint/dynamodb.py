@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.checkpoint import answers, items
 from isthmus.checkpoint.items import ItemKind
-from isthmus.checkpoint.ports import NO_STREAM, Lease, ShardCheckpoint, StreamRecord
+from isthmus.checkpoint.ports import NO_STREAM, HandOver, Lease, ShardCheckpoint, StreamRecord
 from isthmus.checkpoint.table import Table, Unmet
 from isthmus.clock import Clock, rfc3339
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DynamoCheckpoints:
-    """All three ports of one application, on one table that `create_table` made.
+    """All ports of one application, on one table that `create_table` made.
 
     All methods raise `Missing` where there is no such table, and `Fatal` where AWS does not let us in.
     """
@@ -28,6 +28,7 @@ class DynamoCheckpoints:
         self.leases = DynamoLeases(opened, clock)
         self.shards = DynamoShardCheckpoints(opened, clock)
         self.stream = DynamoStreamRegistry(opened)
+        self.hand_overs = DynamoHandOvers(opened)
 
 
 class DynamoLeases:
@@ -152,7 +153,7 @@ class DynamoStreamRegistry:
     def forget(self) -> None:
         """Forget everything. See the port."""
         # The stream's record goes last: while anything is left, the record still says whose it is.
-        for kind in (ItemKind.LEASE, ItemKind.SHARD, ItemKind.STREAM):
+        for kind in (ItemKind.LEASE, ItemKind.SHARD, ItemKind.HAND_OVER, ItemKind.STREAM):
             for item in self._table.all_of(kind):
                 place = items.key(kind, item[items.SORT_KEY]["S"])
                 if kind is ItemKind.LEASE and items.lease_of(item).generation:
@@ -160,6 +161,35 @@ class DynamoStreamRegistry:
                     self._table.write(place, stream, "attribute_exists(#kind)", {}, remove=gone)
                 else:
                     self._table.delete(place)
+
+
+class DynamoHandOvers:
+    """`HandOvers` on DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def read(self) -> HandOver | None:
+        """Give the record. See the port."""
+        item = self._table.get(items.key(ItemKind.HAND_OVER, items.HAND_OVER_ID))
+        return None if item is None else items.hand_over_of(item)
+
+    def record(self, made: HandOver) -> HandOver:
+        """Record it once. See the port."""
+        place = items.key(ItemKind.HAND_OVER, items.HAND_OVER_ID)
+        try:
+            self._table.write(place, items.hand_over_attributes(made), "attribute_not_exists(#kind)", {})
+        except Unmet as unmet:
+            return items.hand_over_of(unmet.standing)
+        return made
+
+    def complete(self) -> None:
+        """Record that it is complete. See the port."""
+        place = items.key(ItemKind.HAND_OVER, items.HAND_OVER_ID)
+        try:
+            self._table.write(place, {"complete": {"BOOL": True}}, "attribute_exists(#kind)", {})
+        except Unmet as unmet:
+            raise answers.no_hand_over() from unmet
 
 
 def _stamp(clock: Clock) -> "dict[str, Attribute]":

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from isthmus.checkpoint.places import place_of
-from isthmus.checkpoint.ports import Holder, Lease, ShardCheckpoint, StreamRecord
+from isthmus.checkpoint.ports import HandOver, Holder, Lease, ShardCheckpoint, StreamRecord
 from isthmus.stream import StreamIdentity
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ class ItemKind(StrEnum):
     LEASE = "lease"
     SHARD = "shard"
     STREAM = "stream"
+    HAND_OVER = "hand-over"
 
 
+HAND_OVER_ID = "kcl"
+"""The name of the one item of the kind `hand-over`."""
 STREAM_ID = "stream"
 """The name of the one item of the kind `stream`."""
 
@@ -140,6 +143,16 @@ def record_attributes(record: StreamRecord) -> "dict[str, Attribute]":
 def record_of(item: "Item") -> StreamRecord:
     """Give the record of the stream that an item holds."""
     return StreamRecord(identity=_identity_of(item), lanes=int(item["lanes"]["N"]))
+
+
+def hand_over_attributes(made: HandOver) -> "dict[str, Attribute]":
+    """Give what is recorded about a hand-over."""
+    return {"leases": text(made.leases), "complete": {"BOOL": made.complete}, **stream_attributes(made.stream)}
+
+
+def hand_over_of(item: "Item") -> HandOver:
+    """Give the hand-over that an item holds."""
+    return HandOver(leases=item["leases"]["S"], stream=_identity_of(item), complete=item["complete"]["BOOL"])
 
 
 def _identity_of(item: "Item") -> StreamIdentity:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from isthmus.checkpoint import answers
 from isthmus.checkpoint.places import place_of
-from isthmus.checkpoint.ports import NO_STREAM, Lease, ShardCheckpoint, StreamRecord
+from isthmus.checkpoint.ports import NO_STREAM, HandOver, Lease, ShardCheckpoint, StreamRecord
 from isthmus.clock import Clock, rfc3339
 from isthmus.errors import IsthmusError, Transient
 
@@ -20,7 +20,7 @@ class _Failure:
 
 
 class _Memory:
-    """What the three ports share: the lock, the clock and the fail switch."""
+    """What the ports share: the lock, the clock and the fail switch."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -29,6 +29,7 @@ class _Memory:
         self.leases: dict[str, Lease] = {}
         self.shards: dict[str, ShardCheckpoint] = {}
         self.stream: StreamRecord | None = None
+        self.hand_over: HandOver | None = None
 
     def now(self) -> str:
         return rfc3339(self._clock.now_ms())
@@ -51,13 +52,14 @@ class _Memory:
 
 
 class MemoryCheckpoints:
-    """All three ports of one application."""
+    """All ports of one application."""
 
     def __init__(self, clock: Clock) -> None:
         self._memory = _Memory(clock)
         self.leases = MemoryLeases(self._memory)
         self.shards = MemoryShardCheckpoints(self._memory)
         self.stream = MemoryStreamRegistry(self._memory)
+        self.hand_overs = MemoryHandOvers(self._memory)
 
     def fail_next(self, operation: str = "", *, after: bool = False, error: IsthmusError | None = None) -> None:
         """Make one coming call fail: the next one, or the next of this operation, e.g. `leases.take`.
@@ -175,7 +177,33 @@ class MemoryStreamRegistry:
                 if lease.generation
             }
             self._memory.shards.clear()
+            self._memory.hand_over = None
             self._memory.stream = None
+
+
+class MemoryHandOvers:
+    """`HandOvers` in memory."""
+
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+
+    def read(self) -> HandOver | None:
+        """Give the record. See the port."""
+        with self._memory.call("hand_overs.read"):
+            return self._memory.hand_over
+
+    def record(self, made: HandOver) -> HandOver:
+        """Record it once. See the port."""
+        with self._memory.call("hand_overs.record"):
+            self._memory.hand_over = self._memory.hand_over or made
+            return self._memory.hand_over
+
+    def complete(self) -> None:
+        """Record that it is complete. See the port."""
+        with self._memory.call("hand_overs.complete"):
+            if self._memory.hand_over is None:
+                raise answers.no_hand_over()
+            self._memory.hand_over = replace(self._memory.hand_over, complete=True)
 
 
 def _counter(lease: Lease | None) -> tuple[int, int] | None:

@@ -153,6 +153,33 @@ class StreamRecord:
     lanes: int
 
 
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """That the shards of an application were given to the Kinesis Client Library, for good."""
+
+    leases: str
+    """The name of its lease table."""
+    stream: StreamIdentity
+    complete: bool = False
+    """Every shard has a lease. Before that no daemon has run, and missing leases may be made."""
+
+
+class HandOvers(Protocol):
+    """Where a hand-over is recorded. It is made once; `StreamRegistry.forget` removes it."""
+
+    def read(self) -> HandOver | None:
+        """Give what was recorded, or None while the local runtime reads the shards."""
+        ...
+
+    def record(self, made: HandOver) -> HandOver:
+        """Record it if nothing is there yet, and give what stands there afterwards, which may be somebody else's."""
+        ...
+
+    def complete(self) -> None:
+        """Record that every shard has a lease. Safe to repeat. Raises `OwnershipLost` where nothing is recorded."""
+        ...
+
+
 class StreamRegistry(Protocol):
     """Where the number of lanes is recorded with the stream's identity. It is written once."""
 
@@ -165,7 +192,7 @@ class StreamRegistry(Protocol):
         ...
 
     def forget(self) -> None:
-        """Remove the record, every checkpoint and every lease; only generations that were raised are kept.
+        """Remove the record, every checkpoint, lease and hand-over; only generations that were raised are kept.
 
         The way out when the stream was made anew. Safe to repeat. Of a lease with such a generation, holder, watermark
         and stream are removed: it stands for `NO_STREAM`. A generation that began at 0 again would make everything

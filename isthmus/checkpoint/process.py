@@ -21,7 +21,11 @@ def this_process(name: str) -> Holder:
 
     `name` says which of several holders in one process it is: two that compete for one lease need two names.
     """
-    pid = os.getpid()
+    return process_of(os.getpid(), name)
+
+
+def process_of(pid: int, name: str) -> Holder:
+    """Give any process of this host, as `this_process` gives this one."""
     return Holder(name=name, host=_host(), boot_id=_boot_id(), pid=pid, started=_stat(pid)[1], since="")
 
 

@@ -26,7 +26,9 @@ def postgres_store(settings: Settings, entities: Sequence[Entity]) -> Store:
     """Give the store in PostgreSQL. Raises `Missing` where its driver is not installed."""
     with _psycopg():
         from isthmus.consumer.stores.postgres.store import PostgresStore  # noqa: PLC0415 - loads the driver
-    return PostgresStore(_postgres_address(settings), entities, lanes=settings.stream.lanes)
+    return PostgresStore(
+        _postgres_address(settings), entities, lanes=settings.stream.lanes, application=settings.application
+    )
 
 
 def postgres_reader(settings: Settings) -> StoreReader:

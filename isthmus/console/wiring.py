@@ -30,7 +30,7 @@ from isthmus.consumer.stores.port import Decider, Entity, QuickSession, Store, T
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteStore
-from isthmus.contracts import field_types
+from isthmus.contracts import field_bounds, field_types
 from isthmus.errors import Missing, Poison, Refused, TargetDown
 from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.metrics import Metrics
@@ -172,6 +172,7 @@ def _entity(settings: Settings, pipeline: Pipeline) -> Entity:
         process=section.process or pipeline.entity,
         # What a row function gives is its own affair.
         types=field_types(pipeline.contract) if pipeline.row is None else {},
+        bounds=field_bounds(pipeline.contract) if pipeline.row is None else {},
     )
 
 
@@ -216,7 +217,7 @@ def store_of(settings: Settings, entities: Sequence[Entity]) -> Store:
     """
     match settings.store.kind:
         case StoreKind.SQLITE:
-            return SqliteStore(store_path(settings), entities)
+            return SqliteStore(store_path(settings), entities, application=settings.application)
         case StoreKind.POSTGRESQL:
             return postgres_store(settings, entities)
         case StoreKind.DYNAMODB:

@@ -14,7 +14,7 @@ from isthmus.clock import Clock
 from isthmus.consumer.at_once import NOT_TAKEN, AtOnce
 from isthmus.consumer.deciding import BEHIND, TRY, Decision, Memory, applied, decide, fenced, parked, raise_fence
 from isthmus.consumer.parking import parking_of
-from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of
+from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of, refuse_returned
 from isthmus.consumer.stores.port import (
     Delivered,
     Entity,
@@ -27,7 +27,9 @@ from isthmus.consumer.stores.port import (
     Told,
     Undone,
     Unit,
+    is_doubtful,
 )
+from isthmus.detached import detached, detached_change
 from isthmus.errors import IsthmusError, Poison
 from isthmus.metrics import Metrics
 
@@ -122,7 +124,7 @@ class _PoisonAt(Exception):  # noqa: N818 - the design's word
         super().__init__(str(poison))
         self.refusal = Refusal(poison, stage)
         self.place = place
-        self.certain = certain
+        self.certain = certain and not is_doubtful(poison)
         """False for an error that says nothing of itself: it must come again when the change is tried alone."""
 
 
@@ -275,7 +277,8 @@ class _Batch:
     def _run_handlers(self, entity: Entity, change: Change, place: int, previous: Mapping[str, Any] | None) -> None:
         for handler in entity.handlers:
             try:
-                handler(self._unit.transaction, change, previous)
+                # Copies, for each handler its own: the change may be tried again, or parked, as it came.
+                refuse_returned(handler(self._unit.transaction, detached_change(change), detached(previous)))
             except PoisonIn:
                 raise
             except Poison as poison:
@@ -302,11 +305,12 @@ class _Batch:
                 log.history.append(Told(delivered, outcome))
 
     def _free(self, newer: Change) -> None:
-        self._log.freed[newer.key] = newer.version
+        self._log.freed[newer.key, newer.entity] = newer.version
         for parking in self._parked_here.get(newer.key, ()):
             old = parking.delivered
             if (
-                old.change.version < newer.version
+                old.change.entity == newer.entity
+                and old.change.version < newer.version
                 and self._log.parked.pop((newer.key, old.change.id), None) is not None
             ):
                 self._tell(old, Outcome.SUPERSEDED)

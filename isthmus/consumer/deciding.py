@@ -1,8 +1,8 @@
 """What becomes of a change: the pure rules. No I/O, no clock.
 
 The order of the questions is part of the promise: settled? -> guard or ledger -> already parked? -> untranslated? ->
-key parked? -> try it. (The fence is asked before all of them, and only when a record arrives from the stream: see
-`fenced`.)
+key parked, or another type's? -> try it. (The fence is asked before all of them, and only when a record arrives from
+the stream: see `fenced`.)
 """
 
 from collections import Counter
@@ -20,6 +20,8 @@ class Guard(NamedTuple):
     txn: str
     rowhash: str
     deleted: bool
+    entity: str = ""
+    """Its type, where guards of all types lie together: its version says nothing of another's. Empty: of any type."""
 
 
 @dataclass(slots=True)
@@ -32,8 +34,8 @@ class Memory:
     settled: set[str] = field(default_factory=set)
     parked: dict[tuple[str, str], str] = field(default_factory=dict)
     """Row hash by (key, transaction ID), for those of the batch that lie in the parking lot."""
-    newest_parked: dict[str, str] = field(default_factory=dict)
-    """The newest parked version by key: a key that stands here is parked."""
+    newest_parked: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The newest parked version by key and entity type: a key that stands here is parked."""
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
     """The highest epoch whose marker passed, by source and lane."""
 
@@ -47,14 +49,18 @@ class Decision(NamedTuple):
     """False for a change that is parked and lies in the lot already: nothing is to be written."""
     alarm: bool = False
     """The same transaction ID came with another row hash."""
+    message: str = ""
+    """What else there is to say of the reason."""
 
 
 # Looked up for every change: a member by its class's name costs as much as a question.
-_EVENT, _DELETE, _UNTRANSLATED = Kind.EVENT, Verb.DELETE, Verb.UNTRANSLATED
+_STATE, _EVENT, _DELETE, _UNTRANSLATED = Kind.STATE, Kind.EVENT, Verb.DELETE, Verb.UNTRANSLATED
 
 TRY = Decision(None)
 BEHIND = "behind"
 """The reason of a change that is no poison itself, but waits behind a parked one of its key."""
+ANOTHER_TYPE = "key-of-another-type"
+"""The reason of a state whose key is that of an entity of another type: no version says which of the two is newer."""
 
 _STALE = Decision(Outcome.STALE)
 _DUPLICATE = Decision(Outcome.DUPLICATE)
@@ -84,7 +90,7 @@ def raise_fence(marker: Change, fences: dict[tuple[str, int], int]) -> bool:
 def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
     """Say what becomes of a change that passed the fence, from what is remembered.
 
-    `kind` is None for an entity type that nobody knows here: whatever is remembered counts then.
+    `kind` is None for an entity type that nobody knows here: whatever is remembered of it counts then.
     """
     if change.id in memory.settled:
         return _DUPLICATE
@@ -99,28 +105,36 @@ def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
         return Decision(Outcome.PARKED, _untranslated_reason(change))
     if kind is _EVENT and change.key in memory.newest_parked:
         return _BEHIND
-    return TRY
+    return _by_type(change, memory) if kind is _STATE else TRY
 
 
 def applied(change: Change, kind: Kind, memory: Memory) -> bool:
-    """Remember that a change took effect. Say whether it may free something parked: what is older, of kind `state`."""
+    """Remember that a change took effect.
+
+    Say whether it may free something parked: what is older, of its own entity type, of kind `state`.
+    """
     if kind is _EVENT:
         memory.ledger[change.id] = change.rowhash
         return False
-    memory.guards[change.key] = Guard(change.version, change.id, change.rowhash, change.verb is _DELETE)
-    newest = memory.newest_parked.get(change.key)
-    if newest is None:
+    deleted = change.verb is _DELETE
+    memory.guards[change.key] = Guard(change.version, change.id, change.rowhash, deleted, change.entity)
+    lot = memory.newest_parked.get(change.key)
+    newest = lot.get(change.entity) if lot is not None else None
+    if lot is None or newest is None:
         return False
     # Only what is older goes: freeing something newer would lose it.
     if newest < change.version:
-        del memory.newest_parked[change.key]
+        del lot[change.entity]
+        if not lot:
+            del memory.newest_parked[change.key]
     return True
 
 
 def parked(change: Change, memory: Memory) -> None:
     """Remember that a change lies in the parking lot."""
     memory.parked[change.key, change.id] = change.rowhash
-    memory.newest_parked[change.key] = max(change.version, memory.newest_parked.get(change.key, ""))
+    lot = memory.newest_parked.setdefault(change.key, {})
+    lot[change.entity] = max(change.version, lot.get(change.entity, ""))
 
 
 def _by_ledger(change: Change, memory: Memory) -> Decision | None:
@@ -136,7 +150,19 @@ def _by_guard(change: Change, memory: Memory) -> Decision | None:
         return None
     if change.id == guard.txn:
         return _DUPLICATE_OTHERWISE if _differs(change, guard.rowhash) else _DUPLICATE
-    return _STALE if change.version <= guard.version else None
+    # An older version of another type is not stale: nothing newer of it took effect.
+    return _STALE if change.version <= guard.version and not _of_another_type(change, guard) else None
+
+
+def _by_type(change: Change, memory: Memory) -> Decision:
+    guard = memory.guards.get(change.key)
+    if guard is None or not _of_another_type(change, guard):
+        return TRY
+    return Decision(Outcome.PARKED, ANOTHER_TYPE, message=f"the key is that of an entity of type {guard.entity!r}")
+
+
+def _of_another_type(change: Change, guard: Guard) -> bool:
+    return guard.entity not in (change.entity, "")
 
 
 def _differs(change: Change, rowhash: str) -> bool:

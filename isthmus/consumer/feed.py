@@ -24,10 +24,28 @@ class Shard(NamedTuple):
     parents: tuple[str, ...]
     """Its parent and adjacent parent, whether or not they are still listed."""
     closed: bool
+    first_hash: str = ""
+    last_hash: str = ""
+    """The range of hash keys that it takes, both ends in it, as decimal numbers; empty where nobody says."""
+
+
+class Place(NamedTuple):
+    """Where a record lies in its shard."""
+
+    sequence: str
+    """As it came: it is passed back as it came, and compared as an integer."""
+    sub_sequence: int = 0
+    """Its number among the records that a producer's library packed into one Kinesis record; 0 for the first, and for
+    a record that was not packed."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What places of one shard are compared by. Raises ValueError for a sequence number that is no number."""
+        return int(self.sequence), self.sub_sequence
 
 
 class Record(NamedTuple):
-    """One Kinesis record."""
+    """One Kinesis record, or one of several that a producer's library packed into it."""
 
     sequence: str
     """As it came: it is passed back as it came, and compared as an integer."""
@@ -35,6 +53,12 @@ class Record(NamedTuple):
     partition_key: str
     arrival_ms: int
     """ApproximateArrivalTimestamp, milliseconds since 1970. Not an order."""
+    sub_sequence: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it lies in its shard."""
+        return Place(self.sequence, self.sub_sequence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,14 @@ class KinesisFeed:
             except Exception as error:
                 raise _meaning(error) from error
             for item in answer["Shards"]:
+                hashes: Any = item.get("HashKeyRange", {})
                 parents = (item.get("ParentShardId"), item.get("AdjacentParentShardId"))
                 listed[item["ShardId"]] = Shard(
                     id=item["ShardId"],
                     parents=tuple(parent for parent in parents if parent),
                     closed=bool(item["SequenceNumberRange"].get("EndingSequenceNumber")),
+                    first_hash=hashes.get("StartingHashKey", ""),
+                    last_hash=hashes.get("EndingHashKey", ""),
                 )
             token = answer.get("NextToken")
             request = {"NextToken": token} if token else {}

@@ -15,7 +15,7 @@ from isthmus.change import MAX_KEY_BYTES, RAW_KEY_PREFIX, VERSION_DIGITS, Change
 from isthmus.clock import Clock, from_rfc3339
 from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
 from isthmus.consumer.deciding import count
-from isthmus.consumer.feed import Record
+from isthmus.consumer.feed import Place, Record
 from isthmus.consumer.parking import event_bytes
 from isthmus.consumer.stores.port import Decider, Delivered, Refusal
 from isthmus.errors import Poison
@@ -36,6 +36,8 @@ class ProcessorSettings:
     """How much is decided in one transaction, and what a record may be."""
 
     batch_changes: int = 500
+    batch_payload_bytes: int = 16 * 1024 * 1024
+    """Of payloads that claim checks stand for: a small record may name hundreds. One may have 10 MiB."""
     limits: Limits = DEFAULT_LIMITS
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -71,7 +73,7 @@ class ShardProcessor:
         levels = min(settings.limits.max_depth, DEFAULT_LIMITS.max_depth) - 2
         self._payload_limits = replace(settings.limits, max_depth=levels)
         self._counts = dict(counts or {})
-        self._position: str | None = None
+        self._position: Place | None = None
 
     def process(self, records: Sequence[Record]) -> None:
         """Decide every record. A record counts as done only when all of its changes are durable.
@@ -82,13 +84,20 @@ class ShardProcessor:
         for group in self._groups(records):
             if group.changes:
                 self._apply(group.changes)
-            self._position = group.last
+                # Whoever makes the next group must not hold this one meanwhile.
+                group.changes.clear()
+            if group.last is not None:
+                self._position = group.last
             self._metrics.records.labels(self._shard).inc(group.records)
-            if self._stop.requested() and group.last != records[-1].sequence:
+            if self._stop.requested() and group.last != records[-1].place:
                 raise Stopped
 
     def position(self) -> str | None:
         """Give the sequence number, as it came, of the last record of which everything is decided."""
+        return self._position.sequence if self._position is not None else None
+
+    def place(self) -> Place | None:
+        """Give the place of the last record of which everything is decided, also among records packed together."""
         return self._position
 
     def counts(self) -> Mapping[str, int]:
@@ -96,57 +105,67 @@ class ShardProcessor:
         return self._counts
 
     def _groups(self, records: Sequence[Record]) -> Iterator["_Group"]:
-        """Group whole records until a batch is full: a checkpoint can only lie between two records."""
-        changes: list[Delivered] = []
-        begun = 0
-        for index, record in enumerate(records):
-            changes.extend(self._deliver(record))
-            if len(changes) >= self._settings.batch_changes or index == len(records) - 1:
-                yield _Group(changes, record.sequence, index + 1 - begun)
-                changes, begun = [], index + 1
+        """Group whole records until a batch is full: a checkpoint can only lie between two records.
 
-    def _deliver(self, record: Record) -> Iterator[Delivered]:
+        Only a record of more payloads than memory shall hold at once is cut: its parts are decided one after another.
+        """
+        changes: list[Delivered] = []
+        begun = redeemed = 0
+        for index, record in enumerate(records):
+            for delivered, size in self._deliver(record):
+                changes.append(delivered)
+                redeemed += size
+                if redeemed >= self._settings.batch_payload_bytes:
+                    # So far only the records before this one are decided as a whole.
+                    yield _Group(changes, records[index - 1].place if index > begun else None, index - begun)
+                    changes, begun, redeemed = [], index, 0
+            if len(changes) >= self._settings.batch_changes or index == len(records) - 1:
+                yield _Group(changes, record.place, index + 1 - begun)
+                changes, begun, redeemed = [], index + 1, 0
+
+    def _deliver(self, record: Record) -> Iterator[tuple[Delivered, int]]:
+        """Give each change of a record, and the bytes of the payload that was fetched for it."""
         single = record.data.lstrip(b" \t\r\n")[:1] != b"["
         for index, item in enumerate(decode(record.data, self._settings.limits)):
             place = (self._shard, record.sequence, record.arrival_ms)
             if isinstance(item, Undecodable):
-                yield Delivered(self._undecodable(item, record, index), *place, item.data)
+                yield Delivered(self._undecodable(item, record, index), *place, item.data), 0
             elif item.verb is Verb.MARKER:
                 # Changes of a source that no store can name are parked, so its marker has nothing to fence.
                 if _storable(item):
-                    yield Delivered(item, *place)
+                    yield Delivered(item, *place), 0
             elif not (_storable(item) and _real(item)):
                 raw = record.data if single else event_bytes(item)
                 unnamed = Undecodable("bad-key", "empty, over-long, with a NUL, or kept for Isthmus", raw)
-                yield Delivered(self._undecodable(unnamed, record, index), *place, raw)
+                yield Delivered(self._undecodable(unnamed, record, index), *place, raw), 0
             elif item.dataref and item.data is None:
                 yield self._redeem(Delivered(item, *place, record.data if single else None))
             else:
-                yield Delivered(item, *place, record.data if single else None)
+                yield Delivered(item, *place, record.data if single else None), 0
 
-    def _redeem(self, delivered: Delivered) -> Delivered:
+    def _redeem(self, delivered: Delivered) -> tuple[Delivered, int]:
         """Fetch what a claim check stands for. A payload that is missing parks the change with that reason."""
         payloads, change = self._payloads, delivered.change
         if payloads is None:
-            return delivered._replace(
-                refused=Refusal(Poison("payload-missing", "The settings name no bucket of payloads."), "decode")
-            )
+            missing = Poison("payload-missing", "The settings name no bucket of payloads.")
+            return delivered._replace(refused=Refusal(missing, "decode")), 0
         try:
             content = self._until_done(self._payload_attempts, partial(payloads.get, change.dataref))
             data = json_value(content, self._payload_limits)
         except Poison as poison:
-            return delivered._replace(refused=Refusal(poison, "decode"))
+            return delivered._replace(refused=Refusal(poison, "decode")), 0
         except NotJson as error:
-            return delivered._replace(refused=Refusal(Poison(error.reason, error.message), "decode"))
+            return delivered._replace(refused=Refusal(Poison(error.reason, error.message), "decode")), 0
         # Parked, it shall hold the payload itself: what the claim check names may expire.
-        return delivered._replace(change=change._replace(data=data, dataref=""), raw=None)
+        return delivered._replace(change=change._replace(data=data, dataref=""), raw=None), len(content)
 
     def _undecodable(self, found: Undecodable, record: Record, index: int) -> Change:
         """Give a place in the parking lot to bytes that name no entity: the same bytes come back to the same place.
 
         The ID depends on the bytes too: a stream made anew may number its records from the start.
         """
-        key = f"{_RECORD_KEY}{self._shard}/{record.sequence}/{index}"
+        packed = f".{record.sub_sequence}" if record.sub_sequence else ""
+        key = f"{_RECORD_KEY}{self._shard}/{record.sequence}{packed}/{index}"
         return Change(
             id=row_hash(key.encode() + b"/" + found.data),
             source="",
@@ -185,12 +204,13 @@ class ShardProcessor:
 
 
 class _Group(NamedTuple):
-    """Whole records that are decided in one transaction."""
+    """What is decided in one transaction: whole records, or a part of one."""
 
     changes: list[Delivered]
-    last: str
-    """The sequence number of the last one."""
+    last: Place | None
+    """Where the last record lies of which everything is decided after this; None where none comes to its end."""
     records: int
+    """How many come to their end."""
 
 
 def _storable(change: Change) -> bool:

@@ -1,7 +1,9 @@
 """Why a change is not tried: what every store refuses alike, before it writes anything."""
 
+import inspect
+
 from isthmus.change import Kind, Verb
-from isthmus.consumer.deciding import BEHIND, Decision
+from isthmus.consumer.deciding import ANOTHER_TYPE, BEHIND, Decision
 from isthmus.consumer.stores.port import Delivered, Entity, Refusal
 from isthmus.errors import IsthmusError, Poison
 
@@ -9,6 +11,7 @@ UNKNOWN_ENTITY = "unknown-entity"
 WRONG_VERB = "wrong-verb"
 CONTRACT_ERROR = "contract-error"
 HANDLER_ERROR = "handler-error"
+HANDLER_RETURN = "handler-return"
 
 _VERBS = {Kind.STATE: (Verb.UPSERT, Verb.DELETE), Kind.EVENT: (Verb.EVENT,)}
 # Looked up for every change: a member by its class's name costs as much as a question.
@@ -41,10 +44,31 @@ def refusal_of(entity: Entity | None, delivered: Delivered) -> Refusal | None:  
     return None
 
 
+def refuse_returned(returned: object) -> None:
+    """Raise `Poison` for anything that a handler returned, in a store where it runs its statements itself.
+
+    What it expects of that (another store's actions, a coroutine) would not happen, and nobody would hear of it.
+    """
+    if returned is None:
+        return
+    let_go(returned)
+    message = f"a handler returned a {type(returned).__name__}; here it runs tx.execute and returns nothing"
+    raise Poison(HANDLER_RETURN, message)
+
+
+def let_go(returned: object) -> None:
+    """Drop what a handler returned by mistake: Python warns of a coroutine that is dropped without having run."""
+    if inspect.iscoroutine(returned):
+        returned.close()
+
+
 def refusal_by(decision: Decision, delivered: Delivered) -> Refusal:
-    """Give the refusal of a change that the pure rules park: untranslated, not decoded, or behind a parked one."""
-    if decision.reason == BEHIND:
-        return Refusal(Poison(BEHIND), "order")
+    """Give the refusal of a change that the pure rules park.
+
+    It is untranslated or not decoded, waits behind a parked one, or has a key of another type.
+    """
+    if decision.reason in {BEHIND, ANOTHER_TYPE}:
+        return Refusal(Poison(decision.reason, decision.message), "order" if decision.reason == BEHIND else "store")
     data = delivered.change.data
     message = data.get("message") if isinstance(data, dict) else None
     poison = Poison(decision.reason, message if isinstance(message, str) else "")

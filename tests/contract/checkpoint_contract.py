@@ -12,6 +12,8 @@ import pytest
 
 from isthmus.checkpoint.ports import (
     NO_STREAM,
+    HandOver,
+    HandOvers,
     Holder,
     Lease,
     Leases,
@@ -33,7 +35,7 @@ LONGEST = "49590338271490256608559692538361571095921575989136588898"
 
 
 class Checkpoints(Protocol):
-    """The three ports of one application."""
+    """The ports of one application."""
 
     @property
     def leases(self) -> Leases: ...
@@ -41,6 +43,8 @@ class Checkpoints(Protocol):
     def shards(self) -> ShardCheckpoints: ...
     @property
     def stream(self) -> StreamRegistry: ...
+    @property
+    def hand_overs(self) -> HandOvers: ...
 
 
 def lease(
@@ -349,9 +353,11 @@ class StreamRegistryContract:
         checkpoints.leases.take(lease(1, name="worker/a"), None)
         checkpoints.shards.save(checkpoint("10"))
         checkpoints.shards.save(replace(checkpoint("10"), shard="shardId-001"))
+        checkpoints.hand_overs.record(HandOver("leases", STREAM))
         checkpoints.stream.forget()
         checkpoints.stream.forget()
         assert checkpoints.stream.read() is None
+        assert checkpoints.hand_overs.read() is None
         assert checkpoints.leases.all() == []
         assert checkpoints.shards.read_all() == {}
 
@@ -377,3 +383,24 @@ class StreamRegistryContract:
         checkpoints.shards.save(replace(checkpoint("1"), stream=STREAM_MADE_ANEW))
         assert saved(checkpoints.shards) == ("1", False)
         assert checkpoints.stream.record(StreamRecord(STREAM_MADE_ANEW, lanes=8)).lanes == 8
+
+
+class HandOversContract:
+    def test_nothing_recorded_is_none(self, checkpoints: Checkpoints) -> None:
+        assert checkpoints.hand_overs.read() is None
+
+    def test_it_is_written_once(self, checkpoints: Checkpoints) -> None:
+        first = HandOver("leases", STREAM)
+        assert checkpoints.hand_overs.record(first) == first
+        assert checkpoints.hand_overs.record(HandOver("others", STREAM_MADE_ANEW)) == first
+        assert checkpoints.hand_overs.read() == first
+
+    def test_it_is_completed_and_only_where_it_is_recorded(self, checkpoints: Checkpoints) -> None:
+        with pytest.raises(OwnershipLost):
+            checkpoints.hand_overs.complete()
+        assert checkpoints.hand_overs.read() is None
+        first = HandOver("leases", STREAM)
+        checkpoints.hand_overs.record(first)
+        for _ in range(2):
+            checkpoints.hand_overs.complete()
+            assert checkpoints.hand_overs.record(first) == replace(first, complete=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 import pytest
 
 from isthmus.errors import Poison, TargetDown
-from isthmus.payloads import Payloads
+from isthmus.payloads import Folder, Payloads
 
 
 class Saboteur(Protocol):
@@ -42,6 +42,14 @@ class PayloadsContract:
 
     def test_other_contents_have_other_references(self, subject: Subject) -> None:
         assert subject.payloads.put(b"one") != subject.payloads.put(b"other")
+
+    def test_each_kind_of_object_lies_in_a_folder_of_its_own(self, subject: Subject) -> None:
+        references = {folder: subject.payloads.put(b"the same", folder) for folder in Folder}
+        assert [reference.split("/")[-2] for reference in references.values()] == ["payload", "parked", "entities"]
+        subject.saboteur.remove(references[Folder.STREAM])
+        assert [subject.payloads.get(references[folder]) for folder in (Folder.PARKED, Folder.ENTITIES)] == [
+            b"the same"
+        ] * 2
 
     def test_what_vanished_is_poison(self, subject: Subject) -> None:
         reference = subject.payloads.put(b"vanishes")

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -44,6 +44,8 @@ class Bank:
         self._metrics = Metrics()
         self.refuses: set[str] = set()
         """The transaction IDs at which the handler fails, after it has deducted."""
+        self.parameters: list[Any] | None = None
+        """The one list in which the handler gives all its parameters; None: each time another one."""
 
     def worker(self) -> Decider:
         """Give a decider, as a process of its own has one."""
@@ -55,10 +57,26 @@ class Bank:
         return [OPENING - AMOUNT * times.get(account, 0) for account in ACCOUNTS]
 
     def _deduct(self, tx: Transaction, change: Change, _previous: Row | None) -> object:
-        effect = self.office.effect(tx, change.key)
+        given = tx if self.parameters is None else Reusing(tx, self.parameters)
+        effect = self.office.effect(given, change.key)
         if change.id in self.refuses:
             raise ValueError
         return effect
+
+
+class Reusing:
+    """A transaction whose parameters all come in one list, which holds something else as soon as it was given."""
+
+    def __init__(self, tx: Transaction, parameters: list[Any]) -> None:
+        self._tx = tx
+        self._parameters = parameters
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        self._parameters[:] = parameters
+        try:
+            return self._tx.execute(statement, self._parameters)
+        finally:
+            self._parameters[:] = ["nobody's account"] * len(parameters)
 
 
 def postings(count: int) -> list[Change]:
@@ -122,6 +140,13 @@ class StoreEffectsContract:
         with ThreadPoolExecutor(2) as threads:
             for ended in [threads.submit(_works, bank, stream, random.Random(seed)) for seed in (1, 2)]:
                 ended.result()
+        assert bank.balances() == after(stream)
+
+    def test_parameters_are_taken_as_they_are_when_a_handler_gives_them(self, bank: Bank) -> None:
+        bank.parameters = []
+        stream = postings(BATCH)
+        with closing(bank.worker()) as worker:
+            deliver(worker, stream)
         assert bank.balances() == after(stream)
 
     def test_a_posting_that_fails_deducts_nothing_and_keeps_what_comes_after_it_waiting(self, bank: Bank) -> None:

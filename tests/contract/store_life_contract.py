@@ -340,7 +340,8 @@ class StoreLifeContract:
         by_key, by_txn, by_parked = reader.trace("k"), reader.trace("k-1"), reader.trace("k-2")
         assert by_key == by_txn == by_parked
         assert by_key is not None
-        assert by_key.guard == Guard(version_of(0, 1), "k-1", "hash-1", deleted=False)
+        assert by_key.guard is not None
+        assert by_key.guard._replace(entity="") == Guard(version_of(0, 1), "k-1", "hash-1", deleted=False)
         assert [(row.txn, row.outcome) for row in by_key.history] == [("k-1", "applied")]
         (parked,) = by_key.parked
         assert (parked.reason, parked.message, parked.stage) == ("no-airport", "BQN is unknown", "translate")

@@ -33,8 +33,10 @@ from tests.fakes.store_world import (
 
 MAPPING = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
 THING = Entity("thing", Kind.STATE, MAPPING, contract)
+TWIN = Entity("twin", Kind.STATE, MAPPING, contract)
+"""Another type, whose keys are those of `thing`."""
 POSTING = Entity("posting", Kind.EVENT, None, contract)
-ENTITIES = {"thing": THING, "posting": POSTING}
+ENTITIES = {"thing": THING, "twin": TWIN, "posting": POSTING}
 
 
 def _of(change: Change, epoch: int, source: str) -> Change:
@@ -48,6 +50,7 @@ CHANGES = st.builds(
     st.one_of(
         st.builds(upsert, VERSIONS, KEYS, size=st.sampled_from([1, 2, 3, -1]), rowhash=st.sampled_from(["one", "two"])),
         st.builds(upsert, VERSIONS, KEYS, size=st.just(1), generation=st.just(1), id=st.uuids().map(str)),
+        st.builds(upsert, VERSIONS, KEYS, entity=st.just("twin"), id=st.uuids().map(str)),
         st.builds(upsert, VERSIONS, KEYS, note=st.sampled_from(["fine", "wrong", "a\0b"])),
         st.builds(delete, VERSIONS, KEYS),
         st.builds(untranslated, VERSIONS, KEYS),
@@ -60,6 +63,13 @@ CHANGES = st.builds(
 PLAIN = st.builds(upsert, VERSIONS, KEYS, size=st.integers(0, 9), epoch=st.just(2))
 BATCHES = st.lists(CHANGES, max_size=8) | st.lists(PLAIN, max_size=6, unique_by=lambda change: change.key)
 
+
+def _twin(world: World) -> None:
+    store = world.office.store([TWIN])
+    with closing(world.office.decider(store, {"twin": TWIN}, FakeClock(), Metrics(), history=True)) as decider:
+        assert decider.apply([delivered(upsert(1, "b", entity="twin"))]) == [APPLIED]
+
+
 BEFORE: dict[str, Callable[[World], object]] = {
     "a fence of its source": lambda world: world.apply(marker(2)),
     "its key parked": lambda world: world.apply(untranslated(1, "b")),
@@ -70,6 +80,7 @@ BEFORE: dict[str, Callable[[World], object]] = {
     "the same ID with another row hash": lambda world: world.apply(upsert(2, "b", rowhash="other")),
     "the same ID with an older version": lambda world: world.apply(upsert(1, "b", id="b-2")),
     "the same version": lambda world: world.apply(upsert(2, "b", id="another")),
+    "its key that of another type": _twin,
     "something newer": lambda world: world.apply(upsert(3, "b")),
     "something newer, deleted": lambda world: world.apply(delete(3, "b")),
 }
@@ -77,7 +88,7 @@ BEFORE: dict[str, Callable[[World], object]] = {
 
 def session_of(office: FrontOffice) -> QuickSession:
     """Give a session of the office's store."""
-    store = office.store([THING])
+    store = office.store([THING, TWIN])
     assert isinstance(store, TransactionalStore)
     session = store.session()
     assert isinstance(session, QuickSession)

@@ -18,6 +18,7 @@ from isthmus.errors import Missing, Refused, TargetDown, Transient
 from isthmus.lifecycle import Stopped, ThreadStop
 from tests.contract.checkpoint_contract import (
     NAME,
+    HandOversContract,
     LeasesContract,
     ShardCheckpointsContract,
     StreamRegistryContract,
@@ -72,6 +73,10 @@ class TestShardCheckpoints(ShardCheckpointsContract):
 
 
 class TestStreamRegistry(StreamRegistryContract):
+    pass
+
+
+class TestHandOvers(HandOversContract):
     pass
 
 
@@ -154,7 +159,7 @@ def test_somebody_elses_table_is_refused(emulator: Emulator) -> None:
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    with pytest.raises(Refused, match="not made by Isthmus"):
+    with pytest.raises(Refused, match="is another one: its keys are"):
         create_table(client, name, stop=ThreadStop())
     client.delete_table(TableName=name)
 

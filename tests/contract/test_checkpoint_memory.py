@@ -9,6 +9,7 @@ from isthmus.checkpoint.memory import MemoryCheckpoints
 from isthmus.errors import OwnershipLost, TargetDown, Transient
 from tests.contract.checkpoint_contract import (
     NAME,
+    HandOversContract,
     LeasesContract,
     ShardCheckpointsContract,
     StreamRegistryContract,
@@ -34,6 +35,10 @@ class TestShardCheckpoints(ShardCheckpointsContract):
 
 
 class TestStreamRegistry(StreamRegistryContract):
+    pass
+
+
+class TestHandOvers(HandOversContract):
     pass
 
 

@@ -12,16 +12,18 @@ from psycopg import conninfo
 
 from isthmus.change import Kind
 from isthmus.clock import SystemClock
+from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.postgres import connection as connecting
 from isthmus.consumer.stores.postgres.connection import PostgresAddress, connect
 from isthmus.consumer.stores.postgres.store import PostgresStore
 from isthmus.consumer.stores.postgres.watchdog import Watchdog
 from isthmus.errors import IsthmusError, Missing, Refused, TargetDown
+from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.postgres_office import LANES, PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
-from tests.fakes.store_world import World, upsert
+from tests.fakes.store_world import APPLIED, World, delivered, upsert
 
 ROLE = f"isthmus_clerk_{os.getpid()}"
 THING = Entity("thing", Kind.STATE, TableMapping("thing", "key", "version", {"size": "size"}), None)
@@ -39,11 +41,18 @@ def database(postgres: PostgresServer) -> Iterator[PostgresOffice]:
 
 @pytest.fixture
 def office(database: PostgresOffice) -> Iterator[PostgresOffice]:
-    """Give a front office with a role that may use both schemas and write all tables."""
-    database.run(f"CREATE ROLE {ROLE} LOGIN; GRANT USAGE ON SCHEMA isthmus TO {ROLE}; {RIGHTS}")
+    """Give a front office with a role that may use both schemas, write all tables, and make and drop months."""
+    database.run(f"CREATE ROLE {ROLE} LOGIN; GRANT USAGE, CREATE ON SCHEMA isthmus TO {ROLE}; {RIGHTS}")
+    database.run("; ".join(f"ALTER TABLE {name} OWNER TO {ROLE}" for name in by_months(database)))
     yield database.fresh()
-    database.run(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
+    database.run(f"REASSIGN OWNED BY {ROLE} TO CURRENT_USER; DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
     database.run("GRANT USAGE ON SCHEMA public TO PUBLIC")
+
+
+def by_months(office: PostgresOffice) -> list[str]:
+    """Give the tables that lie in months, and their parts."""
+    tables = "unnest(ARRAY['isthmus.ledger', 'isthmus.history']::regclass[]) AS t, pg_partition_tree(t) AS p"
+    return [name for (name,) in office.run(f"SELECT p.relid::regclass::text FROM {tables}")]  # noqa: S608 - a constant
 
 
 def clerk(office: PostgresOffice, **other: str) -> PostgresAddress:
@@ -75,6 +84,7 @@ def opened(address: PostgresAddress) -> None:
         ("UPDATE ON isthmus.guard", "has not the right to UPDATE in"),
         ("SELECT ON isthmus.meta", "has not the right to SELECT in"),
         ("USAGE ON SCHEMA isthmus", "may not use the schema 'isthmus'"),
+        ("CREATE ON SCHEMA isthmus", "may not make tables in the schema 'isthmus'"),
     ],
 )
 def test_a_right_that_is_missing_is_named_with_the_statement_that_gives_it(
@@ -87,6 +97,39 @@ def test_a_right_that_is_missing_is_named_with_the_statement_that_gives_it(
     assert words in error.message
     office.run(error.hint.partition("un: ")[2])
     mine.check([THING])
+
+
+def test_who_could_not_make_or_drop_a_month_later_is_refused_at_the_start(office: PostgresOffice) -> None:
+    mine = store(clerk(office))
+    for name in ("isthmus.ledger", "isthmus.history_later"):
+        office.run(f"ALTER TABLE {name} OWNER TO CURRENT_USER; {RIGHTS}")
+    error = refusal(lambda: mine.check([]))
+    assert "does not own isthmus.history_later, isthmus.ledger," in error.message
+    office.run(error.hint.partition("un: ")[2])
+    mine.check([])
+    stop = FakeStop(FakeClock())
+    mine.prune(memory_before_ms=2**50, history_before_ms=2**50, stop=stop)
+    mine.prune(memory_before_ms=2**50, history_before_ms=2**50, stop=stop)
+
+
+@pytest.mark.parametrize("more", ["number serial", "number integer DEFAULT nextval('counted')"])
+def test_a_sequence_that_numbers_a_column_and_that_the_user_may_not_ask_is_named(
+    office: PostgresOffice, more: str
+) -> None:
+    office.run(f"CREATE SEQUENCE IF NOT EXISTS counted; CREATE TABLE counting (key text PRIMARY KEY, {more}); {RIGHTS}")
+    entity = replace(THING, mapping=TableMapping("counting"))
+    mine = store(clerk(office), entity)
+    error = refusal(lambda: mine.check([entity]))
+    assert "has not the right to use the sequence count" in error.message
+    # A column that a field is mapped to asks no sequence.
+    mapped = replace(THING, mapping=TableMapping("counting", columns={"size": "number"}))
+    store(clerk(office), mapped).check([mapped])
+    office.run(error.hint.partition("un: ")[2])
+    mine.check([entity])
+    with closing(mine.session()) as session:
+        applier = Applier(session, {"thing": entity}, FakeClock(), Metrics(), history=True, quick=session)
+        assert applier.apply([delivered(upsert(1))]) == [APPLIED]
+    office.run("DROP TABLE counting")
 
 
 def test_a_table_in_a_schema_that_the_user_may_not_use_is_not_said_to_be_missing(office: PostgresOffice) -> None:
@@ -276,6 +319,45 @@ def test_the_server_must_prove_who_it_is_unless_it_can_only_be_this_machine(url:
     found = conninfo.conninfo_to_dict(connecting._parameters(PostgresAddress(url)))
     assert (found.get("sslmode") == "verify-full") is verified
     assert (found.get("sslrootcert") == "system") is verified
+
+
+@pytest.mark.parametrize("url", ["host=localhost dbname=x", "host=/tmp dbname=x", "host=localhost service=away"])
+def test_nothing_around_the_address_makes_another_host_of_the_one_that_it_names(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    services = tmp_path / "services"
+    services.write_text("[away]\nhost=db.example.com\nhostaddr=192.0.2.1\n")
+    for name, value in (("HOSTADDR", "192.0.2.1"), ("SERVICE", "away"), ("SERVICEFILE", str(services))):
+        monkeypatch.setenv(f"PG{name}", value)
+    found = conninfo.conninfo_to_dict(connecting._parameters(PostgresAddress(url)))
+    # What is named, be it as nothing, no environment and no service's file makes another.
+    assert (found["host"], found["hostaddr"]) == (conninfo.conninfo_to_dict(url)["host"], "")
+
+
+def test_it_connects_to_the_host_that_is_named_whatever_the_environment_says(
+    office: PostgresOffice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    services = tmp_path / "services"
+    services.write_text("[away]\nhostaddr=127.0.0.2\n")
+    for name, value in (("HOSTADDR", "127.0.0.2"), ("SERVICE", "away"), ("SERVICEFILE", str(services))):
+        monkeypatch.setenv(f"PG{name}", value)
+    opened(office.address)
+
+
+@pytest.mark.parametrize("name, verified", [("192.0.2.1", True), ("127.0.0.1", False)])
+def test_an_address_without_a_host_goes_where_the_environment_says_and_is_verified_by_that(
+    name: str,
+    verified: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGHOSTADDR", name)
+    found = conninfo.conninfo_to_dict(connecting._parameters(PostgresAddress("dbname=x")))
+    assert (found["hostaddr"], found.get("sslmode") == "verify-full") == (name, verified)
+
+
+def test_a_service_of_the_environment_must_prove_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSERVICE", "away")
+    assert "verify-full" in connecting._parameters(PostgresAddress("dbname=x"))
 
 
 def test_a_host_that_the_environment_gives_must_prove_itself_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -9,12 +12,13 @@ from isthmus.change import Kind
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.postgres.store import PostgresStore
+from isthmus.contracts import Bounds
 from isthmus.errors import Missing, Refused
 from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres_office import LANES, PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
-from tests.fakes.store_world import APPLIED, delete, delivered, upsert
+from tests.fakes.store_world import APPLIED, DUPLICATE, World, delete, delivered, upsert
 
 FIELDS = {"size": "size", "note": "note"}
 PLAIN = TableMapping("thing", "key", "version", FIELDS, schema="shop")
@@ -199,6 +203,31 @@ def test_what_no_statement_mends_is_refused_in_words(
     assert words in refusal(office, thing(mapping)).message
 
 
+@pytest.mark.parametrize("kind", ["", " PARTITION BY HASH (key)"])
+def test_a_table_that_a_crash_would_empty_is_refused_also_where_only_a_part_of_it_is_such(
+    office: PostgresOffice, kind: str
+) -> None:
+    office.run(LIKE_TABLE.format("") + kind)
+    name = "shop.thing"
+    if kind:
+        name = "shop.part"
+        office.run(f"CREATE TABLE {name} PARTITION OF shop.thing FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    office.run(f"ALTER TABLE {name} SET UNLOGGED")
+    error = refusal(office, thing(PLAIN))
+    assert f"{name} is unlogged or temporary" in error.message
+    office.run(error.hint.partition("un: ")[2])
+    works(office, thing(PLAIN))
+
+
+@pytest.mark.parametrize("name", ["guard", "ledger_older"])
+def test_a_table_of_ours_that_a_crash_would_empty_is_refused(office: PostgresOffice, name: str) -> None:
+    office.run(f"ALTER TABLE isthmus.{name} SET UNLOGGED")
+    with pytest.raises(Refused, match="unlogged or temporary") as found:
+        office.store([]).check([])
+    office.run(found.value.hint.partition("un: ")[2])
+    office.store([]).check([])
+
+
 def test_a_partitioned_table_is_a_table(office: PostgresOffice) -> None:
     office.run(f"{LIKE_TABLE.format('')} PARTITION BY HASH (key)")
     office.run("CREATE TABLE shop.part PARTITION OF shop.thing FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
@@ -210,6 +239,68 @@ def test_a_key_in_several_columns_is_written_and_deleted_by_all_of_them(office: 
         "CREATE TABLE shop.thing (kind text, name text, size text, note text, UNIQUE (name, kind) INCLUDE (note))"
     )
     works(office, thing(COMPOSITE))
+
+
+BETWEEN: Mapping[str, Any] = {"lowest": Decimal(0), "places": 0}
+
+
+@pytest.mark.parametrize(
+    "column, bounds, words",
+    [
+        ("varchar(3)", Bounds(longest=4), "holds 3 characters, and may get 4"),
+        ("char(3)", Bounds(shortest=10), "holds 3 characters, and may get 10"),
+        ("smallint", Bounds(highest=Decimal(32768), **BETWEEN), "does not hold 32768"),
+        ("smallint", Bounds(lowest=Decimal(-32769), places=0), "does not hold -32769"),
+        ("integer", Bounds(highest=Decimal("1E+30"), **BETWEEN), "does not hold 1000000000000000000000000000000"),
+        ("integer", Bounds(places=4), "holds 0 decimal places, and may get 4"),
+        ("numeric(5,2)", Bounds(highest=Decimal(1000), **BETWEEN), "does not hold 1000"),
+        ("numeric(5,2)", Bounds(places=3), "holds 2 decimal places, and may get 3"),
+    ],
+)
+def test_a_column_that_is_too_small_for_its_contract_is_refused_with_the_statement_that_mends_it(
+    office: PostgresOffice, column: str, bounds: Bounds, words: str
+) -> None:
+    office.run(LIKE_TABLE.format("").replace("size text", f"size {column}"))
+    entity = replace(thing(PLAIN), bounds={"size": bounds})
+    refused = refusal(office, entity)
+    assert words in refused.message
+    office.run(refused.hint.partition("un: ")[2])
+    PostgresStore(office.address, [entity], lanes=LANES).check([entity])
+
+
+@pytest.mark.parametrize(
+    "column, bounds",
+    [
+        ("varchar(4)", Bounds(shortest=1, longest=4)),
+        ("varchar(3)", Bounds()),
+        ("text", Bounds(longest=10**9)),
+        ("smallint", Bounds(lowest=Decimal(-32768), highest=Decimal(32767), places=0)),
+        ("smallint", Bounds(places=0)),
+        ("numeric", Bounds(highest=Decimal("1E+30"), places=9)),
+        ("numeric(5,2)", Bounds(lowest=Decimal("-999.99"), highest=Decimal("999.99"), places=2)),
+        ("double precision", Bounds(highest=Decimal("1E+30"), places=9)),
+    ],
+)
+def test_a_column_that_is_just_large_enough_is_accepted(office: PostgresOffice, column: str, bounds: Bounds) -> None:
+    office.run(LIKE_TABLE.format("").replace("size text", f"size {column}"))
+    entity = replace(thing(PLAIN), bounds={"size": bounds})
+    PostgresStore(office.address, [entity], lanes=LANES).check([entity])
+
+
+def test_guards_that_do_not_name_their_entity_type_are_refused_with_the_statement_that_mends_it(
+    office: PostgresOffice,
+) -> None:
+    with closing(World(office)) as world:
+        world.apply(upsert(1))
+        office.run("ALTER TABLE isthmus.guard DROP COLUMN entity")
+        for act in (world.store.prepare, lambda: world.store.check(world.entities)):
+            with pytest.raises(Refused, match="do not name their entity type") as found:
+                act()
+        office.run(found.value.hint.partition("un: ")[2])
+    with closing(World(office)) as world:
+        world.store.check(world.entities)
+        assert world.apply(upsert(1), upsert(2)) == [DUPLICATE, APPLIED]
+        assert [row["entity"] for row in office.own("guard")] == ["thing"]
 
 
 def test_our_own_tables_must_be_there_and_of_a_version_that_this_release_knows(office: PostgresOffice) -> None:

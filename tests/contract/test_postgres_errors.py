@@ -1,6 +1,7 @@
 """What each error of a real PostgreSQL does to the change, the batch or the process, and what is said of it."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -199,38 +200,90 @@ def test_what_is_asked_only_at_the_commit_parks_its_change_alone(desk: Desk, way
 # outages: nothing is parked, and the next attempt goes through
 
 
+OF_THE_MOMENT: list[tuple[str, type[Transient], str]] = [
+    ("53100", TargetDown, "disk-full"),
+    ("53200", TargetDown, "no-memory"),
+    ("53000", TargetDown, "no-resources"),
+    ("58030", TargetDown, "io-error"),
+    ("25006", TargetDown, "read-only"),
+    ("08006", TargetDown, "connection"),
+    ("57P01", TargetDown, "shut-down"),
+    ("40001", Transient, "serialization"),
+    ("40P01", Transient, "deadlock"),
+    ("55P03", Transient, "locked"),
+    ("57014", Transient, "cancelled"),
+    ("25P04", Transient, "transaction-too-long"),
+    ("26000", Transient, "plan-changed"),
+]
+
+
+@pytest.mark.parametrize("code, kind, cause", OF_THE_MOMENT)
+def test_what_is_nobodys_fault_is_tried_again(code: str, kind: type[Transient], cause: str) -> None:
+    error = translate(psycopg.errors.lookup(code)(f"No {SECRET}"))
+    assert type(error) is kind
+    assert error.cause == cause
+    assert SECRET not in str(error)
+
+
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize(
-    "code, kind, cause",
-    [
-        ("53100", TargetDown, "disk-full"),
-        ("53200", TargetDown, "no-memory"),
-        ("53000", TargetDown, "no-resources"),
-        ("58030", TargetDown, "io-error"),
-        ("25006", TargetDown, "read-only"),
-        ("08006", TargetDown, "connection"),
-        ("57P01", TargetDown, "shut-down"),
-        ("40001", Transient, "serialization"),
-        ("40P01", Transient, "deadlock"),
-        ("55P03", Transient, "locked"),
-        ("57014", Transient, "cancelled"),
-        ("25P04", Transient, "transaction-too-long"),
-        ("26000", Transient, "plan-changed"),
-    ],
-)
-def test_what_is_nobodys_fault_is_tried_again_even_where_a_trigger_says_it(
-    desk: Desk, code: str, kind: type[Transient], cause: str, *, quick: bool
+@pytest.mark.parametrize("code", [code for code, _, _ in OF_THE_MOMENT])
+def test_what_only_a_trigger_calls_an_outage_and_does_so_again_parks_the_change_alone(
+    desk: Desk, code: str, *, quick: bool
+) -> None:
+    desk.trigger(f"IF NEW.note = 'odd' THEN RAISE EXCEPTION 'No %', NEW.name USING ERRCODE = '{code}'; END IF")
+    batch = (guest(1, "a"), guest(1, "b", note="odd", name=SECRET), guest(1, "c"))
+    assert outcomes(desk.quick if quick else desk.other_way, *batch) == [APPLIED, PARKED, APPLIED]
+    ((txn, reason, message),) = desk.parked()
+    assert (txn, reason) == ("b-1", "trigger")
+    assert code in message
+    assert SECRET not in message
+
+
+def test_what_a_trigger_calls_an_outage_and_does_not_say_again_parks_nothing(desk: Desk) -> None:
+    # A sequence counts on, whatever is undone.
+    desk.office.run("CREATE SEQUENCE IF NOT EXISTS calls; ALTER SEQUENCE calls RESTART")
+    desk.trigger("IF nextval('calls') = 1 THEN RAISE EXCEPTION 'No' USING ERRCODE = '40001'; END IF")
+    assert outcomes(desk.other_way, guest(1)) == [APPLIED]
+    assert desk.parked() == []
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_right_that_only_a_trigger_lacks_parks_what_it_stands_in_the_way_of(desk: Desk, *, quick: bool) -> None:
+    role = f"isthmus_porter_{os.getpid()}"
+    desk.office.run(f"CREATE TABLE IF NOT EXISTS audit (key text); CREATE ROLE {role}")
+    desk.trigger("IF NEW.note = 'odd' THEN INSERT INTO audit VALUES (NEW.key); END IF")
+    desk.office.run(f"ALTER FUNCTION look SECURITY DEFINER; ALTER FUNCTION look OWNER TO {role}")
+    try:
+        batch = (guest(1, "a"), guest(1, "b", note="odd"), guest(1, "c"))
+        assert outcomes(desk.quick if quick else desk.other_way, *batch) == [APPLIED, PARKED, APPLIED]
+        assert [reason for _, reason, _ in desk.parked()] == ["trigger"]
+    finally:
+        desk.office.run(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_row_that_a_trigger_lets_fall_is_parked_and_never_counted_as_written(
+    desk: Desk, *, quick: bool, there: bool
 ) -> None:
     applier = desk.quick if quick else desk.other_way
-    desk.trigger(f"RAISE EXCEPTION 'No %', NEW.name USING ERRCODE = '{code}'")
-    with pytest.raises(kind) as found:
-        outcomes(applier, guest(1, "a", name=SECRET), guest(1, "b"))
-    assert type(found.value) is kind
-    assert found.value.cause == cause
-    assert SECRET not in str(found.value)
-    assert not desk.parked()
-    desk.office.run("DROP FUNCTION look CASCADE")
+    if there:
+        assert outcomes(applier, guest(1, "b")) == [APPLIED]
+    desk.trigger("IF NEW.note = 'odd' THEN RETURN NULL; END IF; NEW.sure := upper(NEW.sure)")
+    batch = [guest(2, key, note="odd" if key == "b" else "fine") for key in "abcde"]
+    assert outcomes(applier, *batch) == [PARKED if change.key == "b" else APPLIED for change in batch]
+    assert [(txn, reason) for txn, reason, _ in desk.parked()] == [("b-2", "not-written")]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_row_that_a_trigger_leaves_as_it_is_because_nothing_changes_is_written(desk: Desk, *, quick: bool) -> None:
+    applier = desk.quick if quick else desk.other_way
     assert outcomes(applier, guest(1, "a"), guest(1, "b")) == [APPLIED, APPLIED]
+    desk.office.run(
+        "CREATE TRIGGER looks BEFORE UPDATE ON guest FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    assert outcomes(applier, guest(2, "a"), guest(2, "b", note="new"), guest(2, "c")) == [APPLIED, APPLIED, APPLIED]
+    assert desk.parked() == []
 
 
 def raised(office: PostgresOffice, *statements: str) -> IsthmusError:
@@ -300,12 +353,39 @@ def test_half_of_a_surrogate_pair_is_the_values_fault() -> None:
     assert error.reason == "value"
 
 
-def test_a_table_that_is_altered_under_a_prepared_statement_is_read_anew(desk: Desk) -> None:
-    assert outcomes(desk.other_way, guest(1)) == [APPLIED]
-    # What the columns hold was read at the start of the session.
-    desk.office.run("ALTER TABLE guest ADD COLUMN more text; ALTER TABLE guest ALTER COLUMN note TYPE varchar(4)")
-    assert outcomes(desk.other_way, guest(2, note="long")) == [APPLIED]
-    assert outcomes(desk.other_way, guest(3, note="too long")) == [PARKED]
+def altered(desk: Desk, actions: str) -> None:
+    desk.office.run(f"ALTER TABLE guest {actions}")
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_table_that_is_altered_under_a_session_is_read_anew_and_rounds_nothing(desk: Desk, *, quick: bool) -> None:
+    applier = desk.quick if quick else desk.other_way
+    altered(desk, "DROP CONSTRAINT not_bad, ALTER note TYPE numeric(9, 2) USING 0")
+    desk.session.close()
+    # What the columns hold is read at the start of a session.
+    assert outcomes(applier, guest(1, note="1.55")) == [APPLIED]
+    for n, kind in enumerate(("numeric(9, 1)", "integer"), start=2):
+        altered(desk, f"ALTER note TYPE {kind}")
+        with pytest.raises(Transient) as found:
+            outcomes(applier, guest(n, note="7.77"))
+        assert found.value.cause == "plan-changed"
+        assert outcomes(applier, guest(n, note="7.77"), guest(n, "whole", note="7")) == [PARKED, APPLIED]
+    assert {reason for _, reason, _ in desk.parked()} == {"value"}
+    altered(desk, "ALTER note TYPE numeric")
+    with pytest.raises(Transient):
+        outcomes(applier, guest(4, note="7.77"))
+    assert outcomes(applier, guest(4, note="7.77")) == [APPLIED]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_column_that_nothing_is_written_to_may_come_and_go_under_a_session(desk: Desk, *, quick: bool) -> None:
+    applier = desk.quick if quick else desk.other_way
+    for n, action in enumerate(
+        ("ADD COLUMN more text", "ALTER more TYPE integer USING 1", "DROP COLUMN more"), start=1
+    ):
+        assert outcomes(applier, guest(n)) == [APPLIED]
+        altered(desk, action)
+    assert outcomes(applier, guest(4)) == [APPLIED]
 
 
 def test_a_table_that_is_dropped_stops_the_process_with_the_statement_that_makes_it(desk: Desk) -> None:

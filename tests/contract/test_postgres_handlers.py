@@ -5,12 +5,15 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.port import Entity, TableMapping
-from isthmus.errors import Poison, TargetDown
+from isthmus.consumer.stores.postgres.store import PostgresSession
+from isthmus.errors import Poison, Refused, TargetDown
 from isthmus.metrics import Metrics
 from isthmus.pipeline import Row, Transaction
 from tests.contract.store_contract import world
@@ -46,9 +49,9 @@ def deciding(office: PostgresOffice) -> Iterator[Callable[..., list[Outcome | No
     sessions = []
 
     def decide(handle: Handle, *changes: Change) -> list[Outcome | None]:
-        def handler(tx: Transaction, _: Change, __: Row | None) -> object:
+        def handler(tx: Transaction, _: Change, __: Row | None) -> None:
             tx.execute("INSERT INTO effect (txn, times) VALUES ('before', 1) ON CONFLICT DO NOTHING")
-            return handle(tx)
+            handle(tx)
 
         mapping = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
         entity = Entity("thing", Kind.STATE, mapping, None, (handler,))
@@ -246,3 +249,109 @@ def test_a_row_that_python_has_no_dates_for_comes_to_a_handler_as_it_is_written(
     assert second is not None
     assert [first[name] for name in ("day", "at", "clock")] == ["0044-03-15 BC", "infinity", "24:00:00"]
     assert second["day"].isoformat() == "2013-01-01"
+
+
+# durable
+
+
+@pytest.fixture
+def at_commit(office: PostgresOffice) -> Iterator[Callable[[], set[str]]]:
+    """Give a function that says how durable the commits were in which a `thing` was written."""
+    office.run(
+        "CREATE TABLE told (how text); CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO told VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$; "
+        "CREATE CONSTRAINT TRIGGER tells AFTER INSERT OR UPDATE ON thing DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+        "EXECUTE FUNCTION tells()"
+    )
+    yield lambda: {how for (how,) in office.run("SELECT how FROM told")}
+    office.run("DROP TABLE told; DROP FUNCTION tells CASCADE")
+
+
+@pytest.mark.parametrize("local", ["true", "false"])
+def test_no_handler_makes_a_commit_less_durable(
+    deciding: Callable[..., list[Outcome | None]], at_commit: Callable[[], set[str]], local: str
+) -> None:
+    def handle(tx: Transaction) -> None:
+        tx.execute(f"SELECT set_config('synchronous_commit', 'off', {local})")
+
+    for n in (1, 2):
+        assert deciding(handle, upsert(n, "a"), upsert(n, "b")) == [APPLIED, APPLIED]
+    assert at_commit() == {"on"}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("local", ["true", "false"])
+def test_no_trigger_makes_a_commit_less_durable(
+    office: PostgresOffice, at_commit: Callable[[], set[str]], local: str, *, quick: bool
+) -> None:
+    office.run(
+        "CREATE FUNCTION hurries() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"PERFORM set_config('synchronous_commit', 'off', {local}); RETURN NEW; END $$; "
+        "CREATE TRIGGER hurries BEFORE INSERT OR UPDATE ON thing FOR EACH ROW EXECUTE FUNCTION hurries()"
+    )
+    entity = Entity("thing", Kind.STATE, TableMapping("thing", "key", "version", {"size": "size"}), None)
+    try:
+        with closing(office.store([entity]).session()) as session:
+            given = session if quick else None
+            applier = Applier(session, {"thing": entity}, FakeClock(), Metrics(), history=True, quick=given)
+            for n in (1, 2):
+                assert applier.apply([delivered(upsert(n))]) == [APPLIED]
+    finally:
+        office.run("DROP FUNCTION hurries CASCADE")
+    assert at_commit() == {"on"}
+
+
+def test_what_a_session_found_at_its_start_stays_when_the_server_is_told_otherwise(
+    office: PostgresOffice, at_commit: Callable[[], set[str]], world: World, postgres: PostgresServer
+) -> None:
+    if postgres.server is None:
+        pytest.skip("a given server keeps its own settings")
+    # One that has decided, and one that has not yet.
+    assert world.apply(upsert(1)) == [APPLIED]
+    with closing(world.another()) as fresh:
+        assert isinstance(fresh, Applier)
+        session = fresh._session
+        assert isinstance(session, PostgresSession)
+        try:
+            _told(office, "ALTER SYSTEM SET synchronous_commit = off", "off")
+            assert world.apply(upsert(2)) == [APPLIED]
+            assert session.connected().execute("SHOW synchronous_commit").fetchone() == ("on",)
+            assert fresh.apply([delivered(upsert(3))]) == [APPLIED]
+            with pytest.raises(Refused, match="synchronous_commit = off"):
+                world.elsewhere()
+        finally:
+            _told(office, "ALTER SYSTEM RESET synchronous_commit", "on")
+    assert at_commit() == {"on"}
+
+
+def _told(office: PostgresOffice, statement: str, value: str) -> None:
+    """Tell the server, and see that new sessions hear of it: it says nothing when it has read its files."""
+    office.run(statement)
+    office.run("SELECT pg_reload_conf()")
+    for _ in range(10_000):
+        with psycopg.connect(office.url) as connection:
+            if connection.execute("SHOW synchronous_commit").fetchone() == (value,):
+                return
+    raise AssertionError
+
+
+# parameters
+
+
+def test_what_a_parameter_holds_is_taken_as_it_is_when_it_is_given(
+    office: PostgresOffice, deciding: Callable[..., list[Outcome | None]]
+) -> None:
+    office.run("CREATE TABLE IF NOT EXISTS kept (words text[], data jsonb, raw bytea, number integer)")
+    words, data, raw, row = ["as"], {"it": ["is"]}, bytearray(b"was"), list[Any]()
+
+    def handle(tx: Transaction) -> None:
+        words[:], data["it"][:], raw[:] = ["as"], ["is"], b"was"
+        row[:] = [words, Jsonb(data), raw, memoryview(b"there"), 1]
+        tx.execute("INSERT INTO kept VALUES (%s, %s, %s || %s, %s)", row)
+        for each in (words, data["it"], row):
+            each.append("later")
+        raw.extend(b"later")
+
+    assert deciding(handle, upsert(1, "a"), upsert(1, "b")) == [APPLIED, APPLIED]
+    assert office.run("SELECT DISTINCT * FROM kept") == [(["as"], {"it": ["is"]}, b"wasthere", 1)]
+    office.run("DROP TABLE kept")

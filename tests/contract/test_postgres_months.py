@@ -205,6 +205,15 @@ def test_a_pruning_waits_for_nobody_long_and_takes_the_month_another_time(
     assert desk.prune(memory_before=desk.today).ledger == 1
 
 
+def test_a_large_month_is_dropped_without_being_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "_COUNTED", 3)
+    desk.apply(*[posting(n, "2020-03-01", f"k{n}") for n in range(5)], posting(6, "2020-04-01"))
+    desk.today = at(2020, 6)
+    # At least so many: nobody has looked at the month, so the server itself does not know about how many it holds.
+    assert desk.prune(memory_before=desk.today).ledger == 4
+    assert desk.lies() == {}
+
+
 def test_a_month_stays_when_something_of_it_is_decided_while_the_pruning_waits(
     desk: Desk, database: PostgresOffice
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from isthmus.consumer.stores.postgres import schema
 from isthmus.consumer.stores.postgres.statements import Statements
 from isthmus.consumer.stores.postgres.store import PostgresStore
-from isthmus.errors import Refused
+from isthmus.errors import Missing, Refused
 from tests.contract.store_contract import EVENTS, STATES
 from tests.fakes.clock import FakeStop
 from tests.fakes.postgres_office import LANES, PostgresOffice
@@ -175,6 +175,70 @@ def test_a_dry_run_asks_nobody_and_gives_statements_that_make_everything(office:
     store.check([])
     assert store.versions() == (1, 1)
     store.prepare()
+
+
+def test_a_dry_run_prints_what_is_run_where_nothing_is_yet_and_what_was_run_is_given(office: PostgresOffice) -> None:
+    store = PostgresStore(replace(office.address, schema="printed"), [], lanes=LANES)
+    printed = store.prepare(dry_run=True)
+    assert store.prepare() == printed
+    made = relations(office, "printed")
+    assert {f"{table}_{end}" for table in schema.PARTITIONED for end in ("older", "later")} < set(made)
+    assert len(made) == len(schema.TABLES) + len(schema.PARTITIONED) * (3 + schema.MONTHS_AHEAD)
+    # By hand, and once more: nothing else comes of it.
+    office.run('DROP SCHEMA "printed" CASCADE')
+    for statement in printed * 2:
+        office.run(statement)
+    assert relations(office, "printed") == made
+    office.run('DROP TABLE "printed".' + max(name for name in made if name.startswith("ledger_2")))
+    assert [each.split()[:2] for each in store.prepare() if each not in printed] == [
+        ["LOCK", "TABLE"],
+        ["CREATE", "TABLE"],
+        ["WITH", "moved"],
+        ["ALTER", "TABLE"],
+    ]
+    assert relations(office, "printed") == made
+    office.run('DROP SCHEMA "printed" CASCADE')
+
+
+def relations(office: PostgresOffice, name: str) -> list[str]:
+    found = office.run(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p') ORDER BY 1",
+        (name,),
+    )
+    return [each for (each,) in found]
+
+
+def test_another_application_finds_the_schema_taken_and_takes_one_of_its_own(office: PostgresOffice) -> None:
+    other = PostgresStore(office.address, [], lanes=LANES, application="billing")
+    for act in (other.prepare, lambda: other.check([])):
+        with pytest.raises(Refused, match=r"'isthmus'.*'billing'") as found:
+            act()
+        assert "[store.postgres] schema" in found.value.hint
+    own = PostgresStore(replace(office.address, schema="billing"), [], lanes=LANES, application="billing")
+    own.prepare()
+    own.check([])
+    office.store([]).check([])
+    office.run("DROP SCHEMA billing CASCADE")
+
+
+def test_another_number_of_lanes_is_refused_until_it_is_noted(office: PostgresOffice) -> None:
+    other = PostgresStore(office.address, [], lanes=LANES + 1)
+    for act in (other.prepare, lambda: other.check([])):
+        with pytest.raises(Refused, match=f"{LANES} lanes.* {LANES + 1}") as found:
+            act()
+    office.run(found.value.hint.partition("run: ")[2])
+    other.check([])
+    office.run("UPDATE isthmus.meta SET value = %s WHERE name = 'lanes'", (str(LANES),))
+
+
+def test_a_schema_that_does_not_say_whose_it_is_is_whoevers_sets_it_up(office: PostgresOffice) -> None:
+    office.run("DELETE FROM isthmus.meta WHERE name IN ('application', 'lanes')")
+    store = office.store([])
+    with pytest.raises(Missing, match="does not say whose") as found:
+        store.check([])
+    assert "isthmus store init" in found.value.hint
+    store.prepare()
+    store.check([])
 
 
 def test_a_version_that_is_no_number_is_refused(office: PostgresOffice) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.change import Kind, Outcome
+from isthmus.change import Kind
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.sqlite.store import SqliteStore
@@ -15,9 +15,7 @@ from isthmus.errors import IsthmusError, Missing, Refused
 from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.sqlite_office import TABLES, SqliteOffice
-from tests.fakes.store_world import World, delete, delivered, upsert
-
-APPLIED, PARKED = Outcome.APPLIED, Outcome.PARKED
+from tests.fakes.store_world import APPLIED, DUPLICATE, World, delete, delivered, upsert
 
 
 @pytest.fixture
@@ -147,6 +145,34 @@ def test_tables_of_a_newer_release_are_refused(office: SqliteOffice, version: st
     for act in (SqliteStore(office.path, []).prepare, lambda: SqliteStore(office.path, []).check([])):
         with pytest.raises(Refused, match="newer release"):
             act()
+
+
+def test_guards_that_do_not_name_their_entity_type_are_refused_with_the_statement_that_mends_it(
+    office: SqliteOffice,
+) -> None:
+    with closing(World(office)) as world:
+        world.apply(upsert(1))
+        office.run("ALTER TABLE isthmus_guard DROP COLUMN entity")
+        for act in (world.store.prepare, lambda: world.store.check(world.entities)):
+            with pytest.raises(Refused, match="do not name their entity type") as found:
+                act()
+    office.run(found.value.hint.partition("un: ")[2])
+    with closing(World(office)) as world:
+        world.store.check(world.entities)
+        assert world.apply(upsert(1), upsert(2)) == [DUPLICATE, APPLIED]
+        assert [row["entity"] for row in office.own("guard")] == ["thing"]
+
+
+def test_another_application_finds_the_file_taken(office: SqliteOffice) -> None:
+    other = SqliteStore(office.path, [], application="billing")
+    for act in (other.prepare, lambda: other.check([])):
+        with pytest.raises(Refused, match=r"'isthmus'.*'billing'"):
+            act()
+    office.run("DELETE FROM isthmus_meta WHERE name = 'application'")
+    with pytest.raises(Missing, match="does not say whose"):
+        other.check([])
+    other.prepare()
+    other.check([])
 
 
 def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -221,6 +222,34 @@ def test_what_is_parked_of_a_deleted_entity_keeps_its_tombstone(world: World, of
     assert world.parked() == []
 
 
+@pytest.mark.parametrize("longer", [True, False], ids=["longer", "for ever"])
+def test_a_longer_memory_reaches_what_ttl_was_told_before(world: World, office: PlainOffice, *, longer: bool) -> None:
+    def ends() -> set[int]:
+        names = (office.table("thing"), office.settings.table)
+        items = [item for name in names for item in office.items(name) if item.get("sk", {}).get("S") != "schema"]
+        found = [item.get("expires", item.get("isthmus_expires")) for item in items]
+        return {int(end["N"]) for end in found if end is not None}
+
+    def prune() -> None:
+        world.store.prune(memory_before_ms=0, history_before_ms=0, stop=FakeStop(world.clock))
+
+    quiet = World(office, history=False)
+    with closing(quiet):
+        assert quiet.apply(upsert(1), delete(2), event(1, "e")) == [APPLIED] * 3
+        (before,) = ends()
+        world.store = office.store(world.entities)
+        prune()
+        assert ends() == {before}
+        memory_ms = office.settings.memory_ms
+        assert memory_ms is not None
+        office.settings = replace(office.settings, memory_ms=2 * memory_ms if longer else None)
+        world.store = office.store(world.entities)
+        prune()
+        assert ends() == ({before + memory_ms // 1000} if longer else set())
+        assert quiet.apply(upsert(1), delete(2), event(1, "e")) == [STALE, DUPLICATE, DUPLICATE]
+        assert quiet.apply(upsert(3)) == [APPLIED]
+
+
 class Metering:
     """A client that adds up the capacity units of each kind of request."""
 
@@ -257,6 +286,17 @@ def test_an_upsert_of_under_1_kb_is_one_write_unit(emulator: Emulator) -> None:
         assert meter.units == {"update_item": 40}
         assert set(world.apply(*[delete(3, f"k{number}") for number in range(20)])) == {APPLIED}
         assert meter.units["put_item"] == 20
+
+
+def test_history_is_one_write_unit_more_for_each_change(emulator: Emulator) -> None:
+    office = PlainOffice(emulator.client("dynamodb"))
+    world = World(office)
+    with closing(world):
+        assert isinstance(world.decider, DynamoDecider)
+        meter = world.decider._requests._client = Metering(office.client)
+        assert set(world.apply(*[upsert(1, f"k{number}") for number in range(20)])) == {APPLIED}
+        meter.units.pop("query")
+        assert meter.units == {"update_item": 20, "batch_write_item": 20}
 
 
 def test_an_upsert_of_what_is_deleted_costs_four_units_where_tombstones_lie_in_our_table(emulator: Emulator) -> None:

@@ -5,15 +5,16 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from botocore.exceptions import ClientError
 
 from isthmus.change import Change, Kind, version_of
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
-from isthmus.consumer.stores.port import Entity, TableMapping
+from isthmus.consumer.stores.port import Entity, Store, TableMapping
 from isthmus.errors import Fatal, Missing, Poison, Refused, TargetDown, Transient
 from isthmus.lifecycle import ThreadStop
 from isthmus.metrics import Metrics
@@ -472,6 +473,7 @@ def test_an_item_over_400_kb_is_claimed_by_setting_and_comes_back_whole(emulator
         assert desk.apply(upsert(1, note=large)) == [APPLIED]
         (item,) = office.items(office.table("thing"))
         assert "note" not in item
+        assert item["isthmus_dataref"]["S"].startswith("memory://entities/")
         assert json.loads(payloads.get(item["isthmus_dataref"]["S"])) == {"size": 1, "note": large}
         assert desk.apply(upsert(2)) == [APPLIED]
         (item,) = office.items(office.table("thing"))
@@ -493,7 +495,7 @@ def test_a_parked_event_is_claimed_where_there_is_a_bucket(emulator: Emulator) -
     office = DynamoOffice(emulator.client("dynamodb"), payloads)
     with closing(Desk(office, thing(office))) as desk:
         assert desk.apply(upsert(1, note=noise(500_000))) == [PARKED]
-    assert len(payloads.objects) == 1
+    assert [name.rpartition("/")[0] for name in payloads.objects] == ["memory://parked"]
     assert json.loads(office.own("parked")[0]["event"])["id"] == "k-1"
 
 
@@ -704,6 +706,43 @@ def test_our_table_is_described_made_once_and_forgets_by_itself(office: DynamoOf
     assert found.get("AttributeName") == "expires"
 
 
+def test_where_deletions_are_remembered_changes_only_while_none_is_forgotten(emulator: Emulator) -> None:
+    office = DynamoOffice(emulator.client("dynamodb"))
+
+    def use(tombstones: Literal["item", "table"]) -> Store:
+        office.settings = replace(office.settings, tombstones=tombstones)
+        return office.store([thing(office)])
+
+    with closing(Desk(office, thing(office))) as desk:
+        desk.apply(upsert(1), delete(2))
+    store = use("table")
+    with pytest.raises(Refused, match="prepared for") as caught:
+        store.check([])
+    assert "isthmus store init" in caught.value.hint
+    store.prepare()
+    store.check([])
+    with closing(Desk(office, thing(office))) as desk:
+        assert desk.apply(upsert(1), upsert(3), delete(4)) == [STALE, APPLIED, APPLIED]
+    store = use("item")
+    for ask in (store.prepare, lambda: store.check([])):
+        with pytest.raises(Refused, match="remembered in") as caught:
+            ask()
+        assert 'tombstones = "table"' in caught.value.hint
+    use("table").prune(memory_before_ms=desk.clock.now_ms() + 1, history_before_ms=0, stop=FakeStop(FakeClock()))
+    store = use("item")
+    with pytest.raises(Refused):
+        store.check([])
+    store.prepare()
+    store.check([])
+
+
+def test_our_attributes_keep_the_name_by_which_versions_are_found(office: DynamoOffice) -> None:
+    office.settings = replace(office.settings, prefix="own_")
+    for ask in (office.store([]).prepare, lambda: office.store([]).check([])):
+        with pytest.raises(Refused, match="attribute_prefix is 'own_'"):
+            ask()
+
+
 def test_a_dry_run_makes_nothing(emulator: Emulator) -> None:
     office = DynamoOffice(emulator.client("dynamodb"))
     office.client.delete_table(TableName=office.settings.table)
@@ -722,7 +761,7 @@ def test_a_newer_releases_table_and_somebody_elses_are_refused(office: DynamoOff
             ask()
     office.client.delete_table(TableName=office.settings.table)
     make_table(office.client, office.settings.table, "id")
-    with pytest.raises(Refused, match="not made by Isthmus"):
+    with pytest.raises(Refused, match="is another one: its keys are"):
         office.store([]).prepare()
 
 

@@ -9,6 +9,7 @@ from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
+from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.postgres_office import PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
@@ -29,6 +30,10 @@ def office(database: PostgresOffice) -> PostgresOffice:
 
 
 class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract, StoreEffectsContract, StoreValuesContract):
+    pass
+
+
+class TestTypes(StoreTypesContract):
     pass
 
 

@@ -22,6 +22,7 @@ from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
+from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.sqlite_office import TABLES, SqliteOffice
@@ -42,6 +43,10 @@ class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract):
 
 
 class TestEffects(StoreEffectsContract):
+    pass
+
+
+class TestTypes(StoreTypesContract):
     pass
 
 

@@ -78,6 +78,7 @@ class DynamoOffice:
     """Implements the contract's `FrontOffice`. `settings` differ from the usual ones; `key_of` gives other keys."""
 
     transactional = False
+    guards_apart = True
     few = True
 
     def __init__(self, client: "DynamoDBClient", payloads: Payloads | None = None, **settings: Any) -> None:

@@ -1,7 +1,7 @@
 """Large payloads in memory, with a switch that makes the store fail."""
 
 from isthmus.errors import IsthmusError, Poison
-from isthmus.payloads import payload_name
+from isthmus.payloads import Folder, is_name_of, payload_name
 
 
 class MemoryPayloads:
@@ -11,16 +11,16 @@ class MemoryPayloads:
         self.objects: dict[str, bytes] = {}
         self.failing: IsthmusError | None = None
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, folder: Folder = Folder.STREAM) -> str:
         self._fail()
-        name = payload_name(content)
+        name = payload_name(content, folder)
         self.objects[f"memory://{name}"] = content
         return f"memory://{name}"
 
     def get(self, reference: str) -> bytes:
         self._fail()
         content = self.objects.get(reference)
-        if content is None or f"memory://{payload_name(content)}" != reference:
+        if content is None or not is_name_of(content, reference.removeprefix("memory://")):
             raise Poison("payload-missing")
         return content
 

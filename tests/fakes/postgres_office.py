@@ -64,6 +64,7 @@ class PostgresOffice:
     """Implements the contract's `FrontOffice`."""
 
     transactional = True
+    guards_apart = False
     few = False
 
     def __init__(self, server: PostgresServer, tables: str = TABLES) -> None:
@@ -77,7 +78,8 @@ class PostgresOffice:
         self.run(tables)
 
     def effect(self, tx: Transaction, txn: str) -> object:
-        return tx.execute(_EFFECT, (txn,))
+        tx.execute(_EFFECT, (txn,))
+        return None
 
     def store(self, entities: Sequence[Entity]) -> PostgresStore:
         return PostgresStore(self.address, entities, lanes=LANES)

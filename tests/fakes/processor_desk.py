@@ -13,7 +13,7 @@ from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.stores.port import Delivered
 from isthmus.errors import Poison
 from isthmus.metrics import Metrics
-from isthmus.payloads import Payloads
+from isthmus.payloads import Folder, Payloads
 from tests.fakes.clock import FakeClock, FakeStop
 
 
@@ -62,7 +62,7 @@ class NotingPayloads:
         self.content = content
         self.errors: list[Exception] = []
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, folder: Folder = Folder.STREAM) -> str:
         raise NotImplementedError
 
     def get(self, reference: str) -> bytes:
@@ -76,7 +76,14 @@ class NotingPayloads:
 class ProcessorDesk:
     """Everything that a processor needs, on virtual time."""
 
-    def __init__(self, *, batch_changes: int = 3, payloads: Payloads | None = None, shard: str = "shard-0") -> None:
+    def __init__(
+        self,
+        *,
+        batch_changes: int = 3,
+        payload_bytes: int = ProcessorSettings().batch_payload_bytes,
+        payloads: Payloads | None = None,
+        shard: str = "shard-0",
+    ) -> None:
         self.clock = FakeClock()
         self.stop = FakeStop(self.clock)
         self.metrics = Metrics()
@@ -90,7 +97,7 @@ class ProcessorDesk:
             chance=random.Random(1),
             metrics=self.metrics,
             attempts=AttemptsByPart(self.metrics, self.clock),
-            settings=ProcessorSettings(batch_changes=batch_changes),
+            settings=ProcessorSettings(batch_changes=batch_changes, batch_payload_bytes=payload_bytes),
             counts={"stale": 4},
         )
 

@@ -46,6 +46,7 @@ class SqliteOffice:
     """Implements the contract's `FrontOffice`."""
 
     transactional = True
+    guards_apart = False
     few = False
 
     def __init__(self, folder: Path, tables: str = TABLES, pristine: bytes | None = None) -> None:
@@ -61,7 +62,8 @@ class SqliteOffice:
         self._pristine = pristine
 
     def effect(self, tx: Transaction, txn: str) -> object:
-        return tx.execute(_EFFECT, (txn,))
+        tx.execute(_EFFECT, (txn,))
+        return None
 
     def store(self, entities: Sequence[Entity]) -> SqliteStore:
         return SqliteStore(self.path, entities)

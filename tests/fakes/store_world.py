@@ -68,6 +68,8 @@ class FrontOffice(Protocol):
 
     transactional: bool
     """Whether a batch is one transaction; else each change is one."""
+    guards_apart: bool
+    """Whether each entity type's guards lie with its own items, so that keys of two types may have the same text."""
     few: bool
     """Whether the store is so slow that a test of very many cases shall take some of them, by a fixed seed."""
 

@@ -10,7 +10,7 @@ from isthmus.change import Change, Kind, Verb
 from isthmus.codec import decode
 from isthmus.errors import TargetDown
 from isthmus.metrics import Metrics
-from isthmus.payloads import payload_name
+from isthmus.payloads import Folder, payload_name
 from isthmus.pipeline import Pipeline, Row, Translated
 from isthmus.producer.sources.port import SourceRow
 from isthmus.producer.sources.references import NoReferences
@@ -41,10 +41,10 @@ class MemoryPayloads:
         self.held: dict[str, bytes] = {}
         self.away = False
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, folder: Folder = Folder.STREAM) -> str:
         if self.away:
             raise TargetDown("the bucket is away")
-        reference = f"memory://{payload_name(content)}"
+        reference = f"memory://{payload_name(content, folder)}"
         self.held[reference] = content
         return reference
 

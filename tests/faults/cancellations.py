@@ -21,7 +21,7 @@ from tests.faults.front import records_of
 from tests.faults.offices import AnyFront, dynamodb_office
 from tests.faults.row import Context, Result
 
-MOST_ACTIONS: Final = 4
+MOST_ACTIONS: Final = 5
 _UNMET, _INVALID, _NONE = "ConditionalCheckFailed", "ValidationError", "None"
 _AGAIN: Final = ("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "TransactionInProgress")
 REASONS: Final = (_NONE, _UNMET, *_AGAIN, _INVALID)
@@ -136,7 +136,7 @@ _KINDS: Final = {
     "a state takes effect": _Kind(upsert, 2, 1),
     "an event takes effect": _Kind(event, 3, 2),
     "an event takes effect, with two handlers": _Kind(event, 4, 2, handlers=2),
-    "an event is parked": _Kind(event, 4, 4, bad=True),
+    "an event is parked": _Kind(event, 5, 5, bad=True),
 }
 _STOPPED: Final = "our own table refuses a row: the process stops"
 _ALSO: Final = "also "

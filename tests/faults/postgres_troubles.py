@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,6 @@ from isthmus.clock import SystemClock
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.postgres.connection import PostgresAddress
 from isthmus.consumer.stores.postgres.store import PostgresSession
-from isthmus.errors import Transient
 from isthmus.lifecycle import ThreadStop
 from tests.fakes.commit_cutter import CommitCutter, Cut
 from tests.fakes.postgres_office import PostgresOffice
@@ -29,21 +28,11 @@ from tests.faults.front import records_of
 from tests.faults.offices import AnyFront, judged, postgres_server
 from tests.faults.row import Context, Result
 
-_TROUBLE: Final = """
-CREATE TABLE trouble (code text, odds float);
-CREATE FUNCTION raise_trouble() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE one record;
-BEGIN
-    FOR one IN SELECT * FROM trouble LOOP
-        IF random() < one.odds THEN RAISE 'no luck' USING ERRCODE = one.code; END IF;
-    END LOOP;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER trouble BEFORE INSERT OR UPDATE ON thing FOR EACH ROW EXECUTE FUNCTION raise_trouble();
-CREATE TRIGGER trouble BEFORE INSERT OR UPDATE ON effect FOR EACH ROW EXECUTE FUNCTION raise_trouble();
-CREATE TRIGGER trouble BEFORE INSERT OR UPDATE ON isthmus.guard FOR EACH ROW EXECUTE FUNCTION raise_trouble();
-"""
-_BY_TRIGGER: Final = {"a serialization failure": ("40001", "serialization"), "a full disk": ("53100", "disk-full")}
+_BY_SERVER: Final[Mapping[str, tuple[type[psycopg.Error], str]]] = {
+    "a serialization failure": (psycopg.errors.SerializationFailure, "serialization"),
+    "a full disk": (psycopg.errors.DiskFull, "disk-full"),
+}
+"""What no server says at a test's word: the driver raises it in a statement's place, with the cause that we give it."""
 _DEADLOCK, _LOCKED = "a deadlock", "a lock timeout"
 _ENDED, _ENDED_ANY_TIME = "a session terminated at a statement", "a session terminated at any time"
 _KILLED_SESSION, _KILLED_SERVER = "a session's process killed (-9)", "the server killed (-9)"
@@ -60,7 +49,7 @@ class Troubled:
         # So short that an attempt which waits for a lock in vain costs little.
         office.address = PostgresAddress(office.url, statement_timeout=20.0, lock_timeout=1.5)
         office.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
-        office.run(office._tables + _TROUBLE)
+        office.run(office._tables)
         # A waiting session looks for a deadlock once, so late: by then the other one waits for it.
         ((database,),) = office.run("SELECT current_database()")
         office.run(f"ALTER DATABASE {database} SET deadlock_timeout = 500")
@@ -68,7 +57,7 @@ class Troubled:
         self.server = server
         self.front = AnyFront(office, clock=SystemClock(), stop=ThreadStop())
         self.kinds: dict[str, Strike] = {
-            **{name: self._by_trigger(code, cause) for name, (code, cause) in _BY_TRIGGER.items()},
+            **{name: self._in_place(error, cause) for name, (error, cause) in _BY_SERVER.items()},
             _DEADLOCK: self._deadlock,
             _LOCKED: self._locked,
             _ENDED: self._at_a_statement(self._terminate, all_go=False),
@@ -88,20 +77,16 @@ class Troubled:
         self.front.end()
         self.office.close()
 
-    def _by_trigger(self, code: str, cause: str) -> Strike:
+    def _in_place(self, error: type[psycopg.Error], cause: str) -> Strike:
+        """Raise an error in the place of one of our statements."""
+
+        def fail(_pid: int) -> None:
+            raise error("no luck")
+
         def strike(chance: random.Random, work: Callable[[], None]) -> set[str]:
-            left = itertools.count(chance.randint(1, 3), -1)
-
-            def passes(_error: Transient) -> None:
-                if next(left) <= 1:
-                    self.office.run("DELETE FROM trouble")
-
-            self.front.on_failure = passes
-            self.office.run("INSERT INTO trouble VALUES (%s, %s)", (code, chance.choice([0.1, 0.5, 1.0])))
-            try:
-                work()
-            finally:
-                self.office.run("DELETE FROM trouble")
+            session = _session(self.front)
+            session._connection = _Ending(session.connected(), chance.randint(0, 12), fail, after=False)  # type: ignore[assignment]
+            work()
             return {cause}
 
         return strike

@@ -262,7 +262,7 @@ ROWS: Final = (
         "all combinations",
         (
             Part(U, "combinations", None, 0, cancellations.every_verdict, "7 reasons for ≤ 4 actions, ours or not"),
-            Part(P, "transactions", None, 40, cancellations.every_decision, "the decider's own, of ≤ 4 actions"),
+            Part(P, "transactions", None, 40, cancellations.every_decision, "the decider's own, of ≤ 5 actions"),
         ),
     ),
     Row(
@@ -315,7 +315,7 @@ ROWS: Final = (
                 300,
                 8,
                 postgres_troubles.everything,
-                "a real server; serialization failure and full disk are raised by a trigger",
+                "a real server; serialization failure and full disk are raised in the place of a statement",
             ),
         ),
     ),

@@ -1,7 +1,10 @@
 """The planted bugs: each is a promise broken in one place, and the tests that must notice it."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.planted_kcl import KCL_MUTANTS
+from tests.mutants.planted_postgres import POSTGRES_MUTANTS
 from tests.mutants.planted_stores import STORE_MUTANTS
+from tests.mutants.planted_types import TYPE_MUTANTS
 
 LANES = ("tests/unit/test_lanes.py", "tests/unit/test_lanes_property.py")
 PUBLISHER = "tests/unit/test_publisher.py"
@@ -55,18 +58,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "checkpoint at the newest instead of the contiguous",
         "isthmus/consumer/processor.py",
         "            self._position = group.last\n",
-        "            self._position = records[-1].sequence\n",
+        "            self._position = records[-1].place\n",
         (PROCESSOR,),
     ),
     Mutant(
         "the record's place claimed before its changes are durable",
         "isthmus/consumer/processor.py",
-        "            if group.changes:\n"
-        "                self._apply(group.changes)\n"
-        "            self._position = group.last\n",
-        "            self._position = group.last\n"
-        "            if group.changes:\n"
-        "                self._apply(group.changes)\n",
+        "            if group.changes:\n                self._apply(group.changes)\n",
+        "            self._position = group.last or self._position\n"
+        "            if group.changes:\n                self._apply(group.changes)\n",
         (PROCESSOR,),
     ),
     Mutant(
@@ -157,8 +157,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a valid state that frees something newer",
         "isthmus/consumer/stores/sqlite/statements.py",
-        "DELETE FROM isthmus_parked WHERE key = ? AND version < ?",
-        "DELETE FROM isthmus_parked WHERE key = ? AND ? <> ''",
+        "DELETE FROM isthmus_parked WHERE key = ? AND entity = ? AND version < ?",
+        "DELETE FROM isthmus_parked WHERE key = ? AND entity = ? AND ? <> ''",
         (STORE,),
     ),
     Mutant(
@@ -305,8 +305,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is parked with the same version is freed in its batch",
         "isthmus/consumer/applier.py",
-        "                old.change.version < newer.version\n",
-        "                old.change.version <= newer.version\n",
+        "                and old.change.version < newer.version\n",
+        "                and old.change.version <= newer.version\n",
         (STORE,),
     ),
     Mutant(
@@ -331,4 +331,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (STORE,),
     ),
     *STORE_MUTANTS,
+    *POSTGRES_MUTANTS,
+    *KCL_MUTANTS,
+    *TYPE_MUTANTS,
 )

@@ -6,6 +6,7 @@ D, P = "isthmus/consumer/stores/dynamodb/", "isthmus/consumer/stores/postgres/"
 DYNAMO = "tests/contract/test_store_dynamodb.py"
 SPECIAL = "tests/contract/test_store_dynamodb_special.py"
 PLAIN = "tests/contract/test_store_dynamodb_plain.py"
+RACES = "tests/contract/test_store_dynamodb_races.py"
 CANCELLED = "tests/unit/test_dynamodb_cancelled.py"
 SPREAD = "tests/unit/test_dynamodb_spread.py"
 VALUES = "tests/unit/test_dynamodb_values.py"
@@ -41,8 +42,8 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "DynamoDB: handlers run for what is read again and is the same",
         f"{D}one.py",
-        "if entity.handlers and not same else []",
-        "if entity.handlers else []",
+        "handling = handling if not same else None",
+        "handling = handling or None",
         (DYNAMO,),
     ),
     Mutant(
@@ -111,7 +112,7 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "DynamoDB: a state frees what is newer",
         f"{D}lot.py",
-        "        if newest < guard.version:\n",
+        "        if len(rows) == len(parked):\n",
         "        if newest is not None:\n",
         (DYNAMO,),
     ),
@@ -121,6 +122,69 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         '("key", change.key), ("id", change.id)',
         '("key", change.key), ("key", change.key)',
         (SPREAD,),
+    ),
+    Mutant(
+        "DynamoDB: a condition of a handler's that fails in a race is poison",
+        f"{D}handling.py",
+        "        if seen != self._seen:",
+        "        if self._seen == seen:",
+        (RACES,),
+    ),
+    Mutant(
+        "DynamoDB: what a handler was shown may be another thing at the commit",
+        f"{D}effects.py",
+        "if not shown or business.item is None:",
+        "if not shown or business:",
+        (RACES,),
+    ),
+    Mutant(
+        "DynamoDB: an adopted item forgets what is parked",
+        f"{D}effects.py",
+        "if newest is not None and self._adopts(standing):",
+        "if newest is None and self._adopts(standing):",
+        (RACES,),
+    ),
+    Mutant(
+        "DynamoDB: something is parked while its item is made",
+        f"{D}lot.py",
+        "if business is None or business is standing.home:",
+        "if business is None or business is not None:",
+        (RACES,),
+    ),
+    Mutant(
+        "DynamoDB: a line of the list outlives its parked change",
+        f"{D}lot.py",
+        "        self._requests.write_many(self._settings.table, delete=listed)\n",
+        "",
+        (RACES,),
+    ),
+    Mutant(
+        "DynamoDB: TTL ends what is to be remembered for longer now",
+        f"{D}pruning.py",
+        "        if wanted and int(item",
+        "        if wanted or int(item",
+        (PLAIN,),
+    ),
+    Mutant(
+        "DynamoDB: deletions are looked for where they are not",
+        f"{D}schema.py",
+        "    if _mode(found) == settings.tombstones:\n",
+        "    if _mode(found):\n",
+        (SPECIAL,),
+    ),
+    Mutant(
+        "DynamoDB: a parked event lies where payloads expire",
+        f"{D}bodies.py",
+        "self._payloads.put(event, Folder.PARKED)",
+        "self._payloads.put(event)",
+        (SPECIAL,),
+    ),
+    Mutant(
+        "two types that share a table have an item in common",
+        "isthmus/keytemplates.py",
+        "    begin_alike = before.startswith(other_before) or other_before.startswith(before)",
+        "    begin_alike = before == other_before",
+        ("tests/unit/test_keytemplates.py",),
     ),
     Mutant("DynamoDB: 39 digits", f"{D}values.py", "MAX_DIGITS = 38", "MAX_DIGITS = 39", (VALUES,)),
     Mutant(
@@ -217,8 +281,8 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "PostgreSQL: a month is dropped with something young in it",
         f"{P}pruning.py",
-        "            if not young:\n",
-        "            if not young or young:\n",
+        "            if not self._has_young(part, before_ms):\n",
+        "            if part:\n",
         (MONTHS,),
     ),
     Mutant(

@@ -147,12 +147,12 @@ def process_claiming_all(original: Callable[..., None]) -> Callable[..., None]:
         try:
             original(self, records)
         finally:
-            self._position = records[-1].sequence
+            self._position = records[-1].place
 
     return process
 
 
-def apply_in_two(self: Any, batch: Any) -> Any:
+def apply_in_two(self: Any, batch: Any, *_: Any) -> Any:
     with self._session.unit() as part:
         log = Log(0, keeps_history=False)
         decided = applier._Batch(part, part.load([item.change for item in batch]), self._entities, log)
@@ -165,7 +165,7 @@ def apply_in_two(self: Any, batch: Any) -> Any:
 def free_all(original: Callable[..., None]) -> Callable[..., None]:
     def free(self: Any, newer: Any) -> None:
         original(self, newer)
-        self._log.freed[newer.key] = "9" * 38
+        self._log.freed[newer.key, newer.entity] = "9" * 38
 
     return free
 
@@ -183,8 +183,8 @@ def park_nothing(self: Any, index: int, _delivered: Any, _refusal: Any) -> None:
 
 
 def applied_without_tombstone(original: Callable[..., None]) -> Callable[..., None]:
-    def applied(self: Any, part: Any) -> None:
-        original(self, part)
+    def applied(self: Any, part: Any, unchanged: Any) -> None:
+        original(self, part, unchanged)
         for change in (tried.delivered.change for tried in part):
             if change.verb is Verb.DELETE:
                 self._log.guards[change.key] = self._log.guards[change.key]._replace(version="0" * 38, txn="")
@@ -201,9 +201,10 @@ def run_keeping_position(self: Any, records: Any) -> None:
     if self._lost():
         raise OwnershipLost("lost")
     # Read, therefore done: the failure is forgotten with the page.
-    self._handed = self._processor._position = records[-1].sequence
+    self._handed = records[-1].sequence
+    self._processor._position = records[-1].place
     self._processor.process(records[:1])
-    self._processor._position = records[-1].sequence
+    self._processor._position = records[-1].place
 
 
 @contextmanager

@@ -163,7 +163,7 @@ class Oracle:
                 superseded = not self._world.office.is_shown(table, row)
                 for key in expected_keys(table, row):
                     place = (key, version(row, generation))
-                    if place not in applied and place not in parked and not superseded:
+                    if place not in applied | self.reference.unchanged and place not in parked and not superseded:
                         number = "I4" if table == MOVES else "I1"
                         self.violated(
                             f"{number}: {key} version {row.position} of {table} in generation {generation} is lost"

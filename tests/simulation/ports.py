@@ -181,6 +181,9 @@ class SimUnit(Ports):
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return self._call("store.previous", partial(self._unit.previous, entity, keys))
 
+    def same(self, entity: Entity, changes: Sequence[Change]) -> set[str]:
+        return self._call("store.same", partial(self._unit.same, entity, changes))
+
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
         self._call(
             "store.write", partial(self._unit.write, entity, changes), " ".join(change.key for change in changes)

@@ -76,6 +76,8 @@ class Reference:
     """Version and data of each that is not deleted."""
     applied: dict[tuple[str, str], Event] = field(default_factory=dict)
     """What took effect, by key and version, in order."""
+    unchanged: set[tuple[str, str]] = field(default_factory=set)
+    """What was read again and found as it was, by key and version: it has no effect."""
     parked: dict[str, dict[str, Event]] = field(default_factory=dict)
     """What is parked, by key and version."""
     fenced: set[tuple[str, str, int]] = field(default_factory=set)
@@ -96,7 +98,7 @@ class Reference:
         parked = self.parked.setdefault(event.key, {})
         is_event = event.entity == ENTITY[MOVES]
         poison = event.verb == "untranslated" or refuses(event.entity, event.whole.get("data"))
-        known = event.identity in self.applied or event.version in parked
+        known = event.identity in self.applied or event.identity in self.unchanged or event.version in parked
         if known or (not is_event and event.version <= self.guards.get(event.key, "")):
             pass
         elif poison or (is_event and parked):
@@ -106,7 +108,10 @@ class Reference:
         return True
 
     def _apply(self, event: Event, *, is_event: bool) -> None:
-        self.applied[event.identity] = event
+        if not is_event and self._is_again(event):
+            self.unchanged.add(event.identity)
+        else:
+            self.applied[event.identity] = event
         if is_event:
             return
         self.guards[event.key] = event.version
@@ -117,3 +122,10 @@ class Reference:
             self.states.pop(event.key, None)
         else:
             self.states[event.key] = (event.version, event.whole["data"])
+
+    def _is_again(self, event: Event) -> bool:
+        """Say whether it is another generation of the very row that stands there."""
+        if event.verb == "delete" or event.key not in self.states:
+            return False
+        number, data = self.states[event.key]
+        return number[:8] != event.version[:8] and data == event.whole["data"]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.contracts import Bounds
 from isthmus.errors import IsthmusError, Poison
 from isthmus.lifecycle import Stop
 from isthmus.pipeline import Handler, Transaction
@@ -56,6 +57,8 @@ class Entity:
     process: str = ""
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By field of the contract: what its value can be, in the words of `isthmus.contracts`. Empty: not known."""
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    """By field of the contract: how large its value may be, where that is known."""
 
 
 class Refusal(NamedTuple):
@@ -118,8 +121,8 @@ class Log:
     ledger: list[Delivered] = field(default_factory=list)
     parked: dict[tuple[str, str], Parking] = field(default_factory=dict)
     outbox: list[Parking] = field(default_factory=list)
-    freed: dict[str, str] = field(default_factory=dict)
-    """By key: the version below which everything parked is superseded."""
+    freed: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By key and entity type: the version below which everything parked of them is superseded."""
     history: list[Told] = field(default_factory=list)
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
 
@@ -144,12 +147,22 @@ class Undone(IsthmusError):  # noqa: N818 - a fact about the transaction
         self.poison = poison
 
 
+class Doubtful(Poison):
+    """Poison that may be gone in a moment: it counts when it comes again with the change alone."""
+
+
 class PoisonIn(Poison):
     """Poison of which the store knows whose it is: `place` among the changes, or keys, that it was given."""
 
     def __init__(self, poison: Poison, place: int) -> None:
         super().__init__(poison.reason, poison.message)
         self.place = place
+        self.is_doubtful = is_doubtful(poison)
+
+
+def is_doubtful(poison: Poison) -> bool:
+    """Say whether it counts only when it comes again."""
+    return poison.is_doubtful if isinstance(poison, PoisonIn) else isinstance(poison, Doubtful)
 
 
 class Taken(NamedTuple):
@@ -196,7 +209,7 @@ class Unit(Protocol):
         ...
 
     def load(self, changes: Sequence[Change]) -> Memory:
-        """Give what is remembered of the keys, transaction IDs and lanes of these changes."""
+        """Give what is remembered of the keys, transaction IDs and lanes of these changes: of a key, of all types."""
         ...
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -263,9 +276,9 @@ class QuickSession(Session, Protocol):
 
         `entities` has the entity type of each. Keys and transaction IDs are distinct; every change is an upsert or a
         delete of an entity of kind `state` with a table and without handlers, and keeps its contract. It takes effect
-        only if for every single one nothing newer, not the same ID, and nothing of another generation stands there,
-        no fence of its source is above the lowest epoch, and neither its key is parked nor its ID settled or in the
-        ledger. Raises as a unit does, but for `Poison` and `Undone`.
+        only if for every single one nothing newer, not the same ID, and nothing of another generation or entity type
+        stands there, no fence of its source is above the lowest epoch, and neither its key is parked nor its ID settled
+        or in the ledger. Raises as a unit does, but for `Poison` and `Undone`.
         """
         ...
 
@@ -275,6 +288,10 @@ class Decider(Protocol):
 
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         """Decide every change of the batch, each key's in their order; give one outcome each, None for an epoch marker.
+
+        Two entity types of kind `state` may have keys of the same text by mistake. Neither makes the other stale:
+        where the guards of all types lie together, what comes second is parked (`key-of-another-type`); where each
+        lies with its own type's item, both live. Types of kind `event` may share keys with all others.
 
         When it returns, all of it is durable, fences too. When it raises (`Transient`, `TargetDown`, `Fatal`), the
         batch is to be decided again as a whole: what is durable of it by then is found as `duplicate`, and what was

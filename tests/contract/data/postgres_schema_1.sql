@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS "isthmus_old".meta (name text PRIMARY KEY, value text
 -- make
 CREATE TABLE IF NOT EXISTS "isthmus_old".guard (
         key text COLLATE "C" NOT NULL PRIMARY KEY, version text COLLATE "C" NOT NULL, txn text COLLATE "C" NOT NULL, rowhash text COLLATE "C" NOT NULL, deleted boolean NOT NULL,
-        decided bigint NOT NULL) WITH (fillfactor = 70);
+        entity text COLLATE "C" NOT NULL, decided bigint NOT NULL) WITH (fillfactor = 70);
 
 -- make
 CREATE TABLE IF NOT EXISTS "isthmus_old".ledger (
@@ -152,7 +152,7 @@ SELECT pg_advisory_xact_lock(%s, lane) FROM unnest(%s::integer[]) AS lane;
 SELECT source, lane, epoch FROM "isthmus_old".fence WHERE source = ANY (%s::text[]);
 
 -- run guards
-SELECT key, version, txn, rowhash, deleted FROM "isthmus_old".guard WHERE key = ANY (%s::text[]);
+SELECT key, version, txn, rowhash, deleted, entity FROM "isthmus_old".guard WHERE key = ANY (%s::text[]);
 
 -- run ledger
 SELECT txn, rowhash FROM "isthmus_old".ledger WHERE txn = ANY (%s::text[]);
@@ -161,7 +161,8 @@ SELECT txn, rowhash FROM "isthmus_old".ledger WHERE txn = ANY (%s::text[]);
 SELECT txn FROM "isthmus_old".settled WHERE txn = ANY (%s::text[]);
 
 -- run newest_parked
-SELECT key, max(version) FROM "isthmus_old".parked WHERE key = ANY (%s::text[]) GROUP BY key;
+SELECT key, entity, max(version) FROM "isthmus_old".parked WHERE key = ANY (%s::text[])
+        GROUP BY key, entity;
 
 -- run parked
 SELECT p.key, p.txn, p.rowhash FROM "isthmus_old".parked p
@@ -177,14 +178,14 @@ SELECT NOT (EXISTS (SELECT 1 FROM "isthmus_old".fence WHERE source = ANY (%s::te
         OR EXISTS (SELECT 1 FROM "isthmus_old".ledger WHERE txn = ANY (%s::text[])));
 
 -- run claim
-INSERT INTO "isthmus_old".guard AS g (key, version, txn, rowhash, deleted, decided)
-    SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
-    ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, txn = EXCLUDED.txn, rowhash = EXCLUDED.rowhash, deleted = EXCLUDED.deleted, decided = EXCLUDED.decided WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn;
+INSERT INTO "isthmus_old".guard AS g (decided, key, version, txn, rowhash, entity, deleted)
+    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
+    ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, txn = EXCLUDED.txn, rowhash = EXCLUDED.rowhash, deleted = EXCLUDED.deleted, entity = EXCLUDED.entity, decided = EXCLUDED.decided WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn AND g.entity = EXCLUDED.entity AND left(g.version, 8) = left(EXCLUDED.version, 8);
 
 -- run save_guard
-INSERT INTO "isthmus_old".guard AS g (key, version, txn, rowhash, deleted, decided)
-    SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
-    ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, txn = EXCLUDED.txn, rowhash = EXCLUDED.rowhash, deleted = EXCLUDED.deleted, decided = EXCLUDED.decided;
+INSERT INTO "isthmus_old".guard AS g (decided, key, version, txn, rowhash, entity, deleted)
+    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
+    ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, txn = EXCLUDED.txn, rowhash = EXCLUDED.rowhash, deleted = EXCLUDED.deleted, entity = EXCLUDED.entity, decided = EXCLUDED.decided;
 
 -- run save_ledger
 INSERT INTO "isthmus_old".ledger (decided, txn, month, key, version, rowhash)
@@ -195,13 +196,13 @@ INSERT INTO "isthmus_old".history (month, key, version, txn, outcome, source, ep
         SELECT CASE WHEN p.detected ~ '^[0-9]{4}-(0[1-9]|1[0-2])' AND left(p.detected, 4) <> '0000'
                 THEN (left(p.detected, 7) || '-01')::date ELSE '0001-01-01' END,
             p.key, p.version, p.txn, 'superseded', p.source, p.epoch, p.detected, p.arrived, %s, p.shard, p.sequence
-        FROM "isthmus_old".parked p JOIN unnest(%s::text[], %s::text[]) AS f (key, version)
-            ON p.key = f.key AND p.version < f.version
+        FROM "isthmus_old".parked p JOIN unnest(%s::text[], %s::text[], %s::text[]) AS f (key, entity, version)
+            ON p.key = f.key AND p.entity = f.entity AND p.version < f.version
         ORDER BY p.key, p.version, p.place RETURNING key, txn;
 
 -- run free
-DELETE FROM "isthmus_old".parked p USING unnest(%s::text[], %s::text[]) AS f (key, version)
-        WHERE p.key = f.key AND p.version < f.version;
+DELETE FROM "isthmus_old".parked p USING unnest(%s::text[], %s::text[], %s::text[]) AS f (key, entity, version)
+        WHERE p.key = f.key AND p.entity = f.entity AND p.version < f.version;
 
 -- run save_parked
 INSERT INTO "isthmus_old".parked (key, txn, version, rowhash, source, entity, epoch, detected, arrived, reason, message, stage, event, decodable, shard, sequence, first_at, last_at)

@@ -13,6 +13,7 @@ happen together with the change, once, or none does.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from isthmus.consumer.refusals import let_go
 from isthmus.consumer.stores.dynamodb.cancelled import HANDLER_ACTION
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.values import attributes_of, row_of
@@ -45,15 +46,19 @@ class DynamoTransaction:
     """What a handler gets: consistent reads. Its writes are the actions that it returns.
 
     Once a read has raised anything but `Poison`, `raise_failure` raises it again: a handler that swallows an outage
-    must not lead to half of its work.
+    must not lead to half of its work. What is read is added to `reads`.
     """
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, reads: list[Place]) -> None:
         self._requests = requests
+        self._reads = reads
         self._failure: IsthmusError | None = None
 
     def get(self, table: str, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Give an item's values as they stand now, or None. Nothing keeps them so: make a condition of what counts."""
+        """Give an item's values as they stand now, or None. Nothing keeps them so: make a condition of what counts.
+
+        Where that does not hold, the handler runs again, as long as anything that was read has changed since.
+        """
         self.raise_failure()
         place = Place(table, attributes_of(key))
         try:
@@ -61,6 +66,7 @@ class DynamoTransaction:
         except IsthmusError as error:
             self._failure = error
             raise
+        self._reads.append(place._replace(item=item))
         return None if item is None else row_of(item)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> NoReturn:  # noqa: ARG002 - another store's
@@ -78,6 +84,7 @@ def actions_of(returned: object, own_table: str) -> list[Action]:
     if returned is None:
         return []
     if not isinstance(returned, list | tuple):
+        let_go(returned)
         raise Poison(HANDLER_ACTION, f"a handler returned a {type(returned).__name__}, and no list of actions")
     return [_action(each, own_table) for each in returned]
 
@@ -117,9 +124,14 @@ def _action(returned: object, own_table: str) -> Action:
     if missing or unknown:
         word, names = ("lacks", missing) if missing else ("cannot have", unknown)
         raise Poison(HANDLER_ACTION, f"an action of the kind {verb} {word} {', '.join(sorted(map(str, names)))}")
-    if members["TableName"] == own_table:
+    if _name_of(members["TableName"]) == own_table:
         raise Poison(HANDLER_ACTION, "a handler wants to write Isthmus's own table")
     return Action(verb, {name: _member(name, value) for name, value in members.items()})
+
+
+def _name_of(table: object) -> object:
+    """Give the name of a table that may be named by its ARN."""
+    return table.rpartition(":table/")[2] if isinstance(table, str) else table
 
 
 def _member(name: str, value: Any) -> Any:

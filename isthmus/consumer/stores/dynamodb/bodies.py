@@ -9,7 +9,7 @@ from isthmus.consumer.stores.dynamodb.items import BODY, item_key
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.values import number, text
 from isthmus.errors import Poison
-from isthmus.payloads import Payloads
+from isthmus.payloads import Folder, Payloads
 
 if TYPE_CHECKING:
     from isthmus.consumer.stores.dynamodb.values import Attribute, Item
@@ -37,7 +37,7 @@ class Bodies:
         if len(event) <= MAX_INSIDE:
             return {EVENT: {"B": event}}
         if self._payloads is not None:
-            return {CLAIMED: text(self._payloads.put(event))}
+            return {CLAIMED: text(self._payloads.put(event, Folder.PARKED))}
         packed = gzip.compress(event, mtime=0)
         if len(packed) <= MAX_INSIDE:
             return {PACKED: {"B": packed}}

@@ -1,10 +1,10 @@
 """The writes by which a change takes effect: guard and business update are one action on each item. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from isthmus.change import Change, Kind, Verb
-from isthmus.consumer.stores.dynamodb.items import PARTITION_KEY, expiring, ledger_item
+from isthmus.consumer.stores.dynamodb.items import PARTITION_KEY, expiring, ledger_item, version_number
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.standing import Standing
@@ -24,6 +24,9 @@ from isthmus.errors import Poison
 
 if TYPE_CHECKING:
     from isthmus.consumer.stores.dynamodb.values import Attribute, Item
+
+_MOST_SHOWN = 100
+"""Attributes in one condition: it has 4 KB and 300 operators ("Quotas", Expression parameters), ANDs among them."""
 
 NOT_OURS = "not-ours"
 """The reason of a change of an item that somebody else made, where the settings do not adopt such items."""
@@ -62,35 +65,56 @@ class Effects:
         return self._upsert(place, items, change, values, (expression, condition))
 
     def of_state(
-        self, items: EntityItems | None, standing: Standing, change: Change, values: "Item", now_ms: int
+        self,
+        items: EntityItems | None,
+        standing: Standing,
+        change: Change,
+        values: "Item",
+        now_ms: int,
+        *,
+        shown: bool = False,
     ) -> list[Action]:
-        """Give the actions of a change of kind `state`. Raises `Poison` for an item that is not ours."""
+        """Give the actions of a change of kind `state`. Raises `Poison` for an item that is not ours.
+
+        Where handlers are `shown` the item as it was read, it must still be so.
+        """
         business, aside, flag = standing.business, standing.aside, self._flag(standing)
         if items is None or business is None:
             return [self._keep_aside(aside, change, now_ms, flag)] if aside is not None else []
         self._refuse_foreign(business, Kind.STATE)
         expression = Expression()
-        condition = as_seen(expression, business, self._marks.deciding)
+        condition = as_seen(expression, business, self._same(items, business, shown=shown))
+        free: list[Action] = []
+        if self._adopts(standing) and not flag:
+            # Whoever parks something meanwhile writes no flag on an item that is not ours.
+            free = [check_absent(standing.lot)]
         if change.verb is not Verb.DELETE:
-            carried = {**values, **(flag if aside is not None else {})}
-            upsert = self._upsert(business, items, change, carried, (expression, condition))
-            return [upsert, *self._leave_aside(standing)]
+            upsert = self._upsert(business, items, change, {**values, **flag}, (expression, condition))
+            return [upsert, *self._leave_aside(standing), *free]
         if aside is None:
-            return [put(items.table, self._tombstone(business.key, change, now_ms, flag), expression, condition)]
+            tombstone = self._tombstone(business.key, change, now_ms, flag)
+            return [put(items.table, tombstone, expression, condition), *free]
         gone = [] if business.item is None else [delete(business, expression, condition)]
-        return [*gone, self._keep_aside(aside, change, now_ms, flag)]
+        return [*gone, self._keep_aside(aside, change, now_ms, flag), *free]
 
     def of_event(
-        self, items: EntityItems | None, standing: Standing, change: Change, values: "Item", now_ms: int
+        self,
+        items: EntityItems | None,
+        standing: Standing,
+        change: Change,
+        values: "Item",
+        now_ms: int,
+        *,
+        shown: bool = False,
     ) -> list[Action]:
-        """Give the actions of a change of kind `event`. Raises `Poison` for an item that is not ours."""
+        """Give the actions of a change of kind `event`. Raises and takes `shown` as `of_state` does."""
         ledger = ledger_item(change, now_ms, self._settings.memory_ms)
         # What is parked must not be overtaken, so this is asked in the very transaction.
         actions = [put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]
         if items is not None and standing.business is not None:
             self._refuse_foreign(standing.business, Kind.EVENT)
             expression = Expression()
-            condition = as_seen(expression, standing.business, self._marks.deciding)
+            condition = as_seen(expression, standing.business, self._same(items, standing.business, shown=shown))
             sets = {**values, self._marks.last: text(change.id)}
             removes = self._gone(items, values)
             actions.append(update(standing.business, sets, removes, expression, condition))
@@ -151,10 +175,28 @@ class Effects:
         }
 
     def _flag(self, standing: Standing) -> "dict[str, Attribute]":
-        home = standing.home
-        if home is None or home.item is None or self._marks.parked not in home.item:
-            return {}
-        return {self._marks.parked: home.item[self._marks.parked]}
+        home, newest = standing.home, standing.newest_parked
+        if home is not None and home.item is not None and self._marks.parked in home.item:
+            return {self._marks.parked: home.item[self._marks.parked]}
+        if newest is not None and self._adopts(standing):
+            # What was parked while the item was not ours is found by the next change, if this one does not free it.
+            return {self._marks.parked: version_number(newest)}
+        return {}
+
+    def _adopts(self, standing: Standing) -> bool:
+        item = standing.business.item if standing.business is not None else None
+        return item is not None and not self._marks.is_ours(item, Kind.STATE)
+
+    def _same(self, items: EntityItems, business: Place, *, shown: bool) -> Sequence[str]:
+        """Name what must be as it was read: what decides, and what handlers were shown, mapped attributes first.
+
+        Of an item of very many attributes the last ones by name are left out: no condition has room for them.
+        """
+        marks = self._marks
+        if not shown or business.item is None:
+            return marks.deciding
+        others = sorted(marks.stripped(business.item).keys() - {*items.columns, *items.key_names})
+        return [*marks.deciding, marks.dataref, *[*items.columns, *others][:_MOST_SHOWN]]
 
     def _refuse_foreign(self, business: Place, kind: Kind) -> None:
         if business.item is not None and not self._marks.is_ours(business.item, kind) and not self._settings.adopt:

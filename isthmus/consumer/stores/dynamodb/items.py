@@ -12,6 +12,7 @@ One table holds everything. What belongs to an entity key is one item collection
 | `shared` | `fence#<lane>#<source>` | the highest epoch whose marker passed |
 | `shared` | `settled` | there while any ID is settled; whoever settles one writes this no later |
 | `outbox` | `<moment>#<txn>#<key>` | a copy for the dead-letter queue |
+| `parked` | `<txn>#<key>` | key and reason of a parked change, so that who counts reads nothing else |
 | `body#<hash>` | `<number>` | a part of a parked event that is too large for an item |
 """
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 PARTITION_KEY, SORT_KEY = "pk", "sk"
 EXPIRES = "expires"
 """Seconds since 1970: what TTL looks at. Whoever reads looks at what is there: TTL deletes late."""
-SHARED, OUTBOX, LOT, SETTLED, LEDGER = "shared", "outbox", "lot", "settled", "ledger"
+SHARED, OUTBOX, LISTED, LOT, SETTLED, LEDGER = "shared", "outbox", "parked", "lot", "settled", "ledger"
 FENCE, PARKED, HISTORY, GUARD, BODY = "fence#", "p#", "h#", "guard#", "body#"
 FENCED_SLOT, DECIDED_SLOT = "0", "1"
 """What was fenced comes again from the new owner, and what becomes of it then is told beside it."""
@@ -142,9 +143,8 @@ def parked_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attr
 def outbox_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attribute]":
     """Give the copy for the dead-letter queue. Its place begins with the moment, so that the oldest are read first."""
     change, shard, sequence, _, _, _ = parking.delivered
-    identity = hashlib.sha256(f"{len(change.id)}:{change.id}{change.key}".encode()).hexdigest()
     return {
-        **item_key(OUTBOX, f"{now_ms:015d}#{identity}"),
+        **item_key(OUTBOX, f"{now_ms:015d}#{_identity(change.key, change.id)}"),
         "key": text(change.key),
         "txn": text(change.id),
         "source": text(change.source),
@@ -154,6 +154,17 @@ def outbox_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attr
         "written": number(now_ms),
         **event,
     }
+
+
+def listed_key(key: str, txn: str) -> "dict[str, Attribute]":
+    """Give the place of a parked change in the list of all of them."""
+    return item_key(LISTED, _identity(key, txn))
+
+
+def listed_item(parking: Parking) -> "dict[str, Attribute]":
+    """Give what the list of all parked changes says of one."""
+    change = parking.delivered.change
+    return {**listed_key(change.key, change.id), "key": text(change.key), "reason": text(parking.reason)}
 
 
 def history_item(delivered: Delivered, outcome: Outcome, now_ms: int, life_ms: int | None) -> "dict[str, Attribute]":
@@ -265,6 +276,10 @@ def _told(delivered: Delivered) -> "dict[str, Attribute]":
         "shard": text(shard),
         "sequence": text(sequence),
     }
+
+
+def _identity(key: str, txn: str) -> str:
+    return hashlib.sha256(f"{len(txn)}:{txn}{key}".encode()).hexdigest()
 
 
 def _short(name: str) -> str:

@@ -4,9 +4,9 @@ The head of a key's lot says that the key is parked. For kind `state` the entity
 one request which applies a change meets it. What is freed goes in this order: told, deleted, and then head and flag, so
 that a crash leaves something that the next change of the key finds and ends.
 
-Whoever discards a parked change takes its row and, with the last one, the head, and writes its ID as settled, in one
-transaction; the flag he leaves. A batch that began before knows nothing of the settled ID, and looks because of the
-flag.
+Whoever discards a parked change takes its row, its line in the list of all and, with the last one, the head, and
+writes its ID as settled, in one transaction; the flag he leaves. A batch that began before knows nothing of the settled
+ID, and looks because of the flag.
 """
 
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ from isthmus.consumer.stores.dynamodb.items import (
     SORT_KEY,
     TOLD,
     expiring,
+    listed_item,
+    listed_key,
     of_key,
     outbox_item,
     parked_item,
@@ -37,9 +39,11 @@ from isthmus.consumer.stores.dynamodb.writes import (
     Expression,
     Place,
     as_seen,
+    check,
     check_absent,
     delete,
     put_new,
+    put_over,
     update,
 )
 from isthmus.consumer.stores.port import Parking
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
 
 
 _HEAD = ("newest", "count")
-"""The newest parked version, and how often something was parked: what is older than the newest counts too."""
+"""The newest parked version of any type, and how often something was parked: what is older than it counts too."""
 
 
 class Lot:
@@ -75,6 +79,7 @@ class Lot:
         newest = max(change.version, standing.newest_parked or "")
         actions = [
             put_new(table, parked_item(parking, event, now_ms), PARTITION_KEY),
+            put_over(table, listed_item(parking)),
             _raised(standing.lot, newest),
             *self._flagged(standing, newest),
         ]
@@ -99,33 +104,39 @@ class Lot:
             return True
         if guard is None or newest is None:
             return False
-        rows = list(self._older(change.key, guard.version))
+        # What is parked of another type has versions of its own: it stays, and the key stays parked for it.
+        parked = self._parked(change.key)
+        rows = [row for row in parked if row["entity"]["S"] == change.entity and row["version"]["S"] < guard.version]
         self._history.superseded(rows)
+        # From the list first: a crash between the two leaves rows, and they are found again by their key.
+        listed = [listed_key(row["key"]["S"], row["txn"]["S"]) for row in rows]
+        self._requests.write_many(self._settings.table, delete=listed)
         self._requests.write_many(self._settings.table, delete=[_key_of(row) for row in rows])
-        if newest < guard.version:
+        if len(rows) == len(parked):
             expression = Expression()
             head = delete(standing.lot, expression, as_seen(expression, standing.lot, _HEAD))
             self._try([head, self._unflagged(standing)] if flagged else [head])
             return True
         return bool(rows)
 
-    def _older(self, key: str, version: str) -> "list[Item]":
+    def _parked(self, key: str) -> "list[Item]":
+        names = (SORT_KEY, "entity", *TOLD)
         return list(
             self._requests.query(
                 self._settings.table,
                 of_key(key),
-                " AND #sk BETWEEN :first AND :last",
-                # The version itself is no place: every place goes on behind it.
-                {":first": {"S": PARKED}, ":last": {"S": f"{PARKED}{version}"}},
-                ProjectionExpression=", ".join(f"#{name}" for name in (SORT_KEY, *TOLD)),
-                names={f"#{name}": name for name in (SORT_KEY, *TOLD)},
+                " AND begins_with(#sk, :parked)",
+                {":parked": {"S": PARKED}},
+                ProjectionExpression=", ".join(f"#{name}" for name in names),
+                names={f"#{name}": name for name in names},
             )
         )
 
     def _flagged(self, standing: Standing, newest: str) -> list[Action]:
         home = standing.home
+        unflagged = self._unwritten(standing)
         if home is None:
-            return []
+            return unflagged
         marks = self._marks
         sets: dict[str, Attribute] = {marks.parked: version_number(newest)}
         if home.item is None and home is standing.business:
@@ -134,7 +145,15 @@ class Lot:
         expression = Expression()
         condition = as_seen(expression, home, marks.deciding)
         # While something is parked, nothing of it may expire.
-        return [update(home, sets, [marks.expires], expression, condition)]
+        return [update(home, sets, [marks.expires], expression, condition), *unflagged]
+
+    def _unwritten(self, standing: Standing) -> list[Action]:
+        """Give the condition that an item which cannot carry the flag is not made or adopted meanwhile, without it."""
+        business = standing.business
+        if business is None or business is standing.home:
+            return []
+        expression = Expression()
+        return [check(business, expression, as_seen(expression, business, self._marks.deciding))]
 
     def _unflagged(self, standing: Standing) -> Action:
         home, marks, expression = standing.home, self._marks, Expression()

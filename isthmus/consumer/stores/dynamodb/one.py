@@ -12,10 +12,11 @@ from isthmus.change import Change, Kind, Outcome, Verb, same_generation
 from isthmus.clock import Clock
 from isthmus.consumer.deciding import TRY, Decision, Guard, Memory, decide
 from isthmus.consumer.parking import parking_of
-from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of
-from isthmus.consumer.stores.dynamodb.actions import DynamoTransaction, actions_of, refuse_collisions
-from isthmus.consumer.stores.dynamodb.cancelled import CONFLICT, TOO_LARGE, Refusing, Unmet
+from isthmus.consumer.refusals import refusal_by, refusal_of
+from isthmus.consumer.stores.dynamodb.actions import refuse_collisions
+from isthmus.consumer.stores.dynamodb.cancelled import HANDLER_CONDITION, TOO_LARGE, Refusing, Unmet
 from isthmus.consumer.stores.dynamodb.effects import Effects
+from isthmus.consumer.stores.dynamodb.handling import Again, Handling
 from isthmus.consumer.stores.dynamodb.history import Tell
 from isthmus.consumer.stores.dynamodb.items import guard_of
 from isthmus.consumer.stores.dynamodb.lot import Lot
@@ -26,8 +27,8 @@ from isthmus.consumer.stores.dynamodb.standing import Looking, Standing
 from isthmus.consumer.stores.dynamodb.values import text
 from isthmus.consumer.stores.dynamodb.writes import Action
 from isthmus.consumer.stores.port import Delivered, Entity, Refusal
-from isthmus.errors import Fatal, IsthmusError, Poison, Transient
-from isthmus.payloads import Payloads
+from isthmus.errors import Fatal, Poison
+from isthmus.payloads import Folder, Payloads
 from isthmus.pipeline import Row
 
 if TYPE_CHECKING:
@@ -53,14 +54,6 @@ class _Refused(Exception):  # noqa: N818 - a fact about the change
     def __init__(self, poison: Poison, stage: str) -> None:
         super().__init__(poison.message)
         self.refusal = Refusal(poison, stage)
-
-
-class _Unknown(Exception):  # noqa: N818 - says nothing of itself
-    """A handler raised something that says nothing of itself: it must come again to count."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(type(error).__name__)
-        self.poison = Poison(HANDLER_ERROR, type(error).__name__)
 
 
 class OneByOne:
@@ -101,15 +94,18 @@ class OneByOne:
             decided = self._at_once(delivered, entity)
             if decided is not None:
                 return decided
-        unknown: Poison | None = None
-        for _ in range(self._settings.attempts):
+        handling = None
+        if entity is not None and entity.handlers:
+            handling = Handling(self._requests, self._settings.table, entity, delivered.change)
+        attempt = 0
+        while True:
             try:
-                return self._by_transaction(delivered, entity, unknown)
-            except Unmet:
-                continue
-            except _Unknown as error:
-                unknown = error.poison
-        raise Transient("Others change the same items again and again.", cause=CONFLICT)
+                return self._by_transaction(delivered, entity, handling)
+            except (Unmet, Again):
+                attempt += 1
+                # The first time it was perhaps no other one, but what was freed here.
+                if attempt > 1:
+                    self._requests.step_aside(attempt)
 
     # one request
 
@@ -154,7 +150,7 @@ class OneByOne:
 
     # a transaction
 
-    def _by_transaction(self, delivered: Delivered, entity: Entity | None, unknown: Poison | None) -> Decided:
+    def _by_transaction(self, delivered: Delivered, entity: Entity | None, handling: Handling | None) -> Decided:
         change = delivered.change
         standing = self._looking.standing(change, entity)
         if entity is not None and entity.kind is Kind.STATE and self._lot.free(standing, change):
@@ -168,73 +164,70 @@ class OneByOne:
         if refusal is not None or entity is None:
             return self._park(standing, delivered, refusal or Refusal(Poison("unknown-entity"), "decode"))
         try:
-            same = self._take_effect(standing, entity, change, unknown)
+            same = self._take_effect(standing, entity, change, handling)
         except _Refused as refused:
             return self._park(standing, delivered, refused.refusal)
         if entity.kind is Kind.STATE and standing.lot.item is not None:
             self._lot.free(self._looking.standing(change, entity), change)
         return _effective(delivered, same=same)
 
-    def _take_effect(self, standing: Standing, entity: Entity, change: Change, unknown: Poison | None) -> bool:
-        """Write a change and its effects, all or nothing. Raises `_Refused`, `_Unknown` and `Unmet`.
+    def _take_effect(self, standing: Standing, entity: Entity, change: Change, handling: Handling | None) -> bool:
+        """Write a change and its effects, all or nothing. Raises `_Refused`, `Again` and `Unmet`.
 
         Say whether it was read again and found as it was: then no handler ran.
         """
         items = self._items.get(entity.name)
-        ours = self._ours(standing, entity, items, change, claim=False)
-        same = self._is_same(standing, entity, items, change)
-        theirs = self._handled(standing, entity, items, change, unknown) if entity.handlers and not same else []
+        values = self._wanted(standing, items, change, claim=False)
+        same = _is_same(standing, entity, items, change, values)
+        # Nothing runs for what is read again and is the same.
+        handling = handling if not same else None
+        shown = handling is not None
+        ours = self._ours(standing, entity, items, change, values, shown=shown)
+        theirs = self._handled(standing, items, handling) if handling is not None else []
         try:
             self._transact(ours, theirs)
         except _Refused as refused:
-            if refused.refusal.poison.reason != TOO_LARGE or refused.refusal.stage != "store" or not self._may_claim:
+            reason, stage = refused.refusal.poison.reason, refused.refusal.stage
+            if reason == HANDLER_CONDITION and stage == "handler" and handling is not None:
+                handling.unmet(standing)
+            if reason != TOO_LARGE or stage != "store" or not self._may_claim:
                 raise
             # It is larger than its values alone: the front office keeps something on it too.
-            self._transact(self._ours(standing, entity, items, change, claim=True), theirs)
+            values = self._wanted(standing, items, change, claim=True)
+            self._transact(self._ours(standing, entity, items, change, values, shown=shown), theirs)
         return same
 
-    def _is_same(self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change) -> bool:
-        business, guard = standing.business, standing.guard
-        if items is None or business is None or business.item is None or guard is None or entity.kind is Kind.EVENT:
-            return False
-        return _is_again(change, guard) and items.are_held(business.item, self._values(items, business.key, change))
-
-    def _ours(
-        self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change, *, claim: bool
-    ) -> list[Action]:
+    def _wanted(self, standing: Standing, items: EntityItems | None, change: Change, *, claim: bool) -> "Item":
         if standing.unaddressed is not None:
             raise _Refused(standing.unaddressed, "store")
-        make = self._effects.of_event if entity.kind is Kind.EVENT else self._effects.of_state
+        if items is None or standing.business is None:
+            return {}
         try:
-            values: Item = {}
-            if items is not None and standing.business is not None:
-                values = self._values(items, standing.business.key, change, claim=claim)
-            return make(items, standing, change, values, self._clock.now_ms())
+            return self._values(items, standing.business.key, change, claim=claim)
         except Poison as poison:
             raise _Refused(poison, "store") from poison
 
-    def _handled(
-        self, standing: Standing, entity: Entity, items: EntityItems | None, change: Change, unknown: Poison | None
+    def _ours(
+        self,
+        standing: Standing,
+        entity: Entity,
+        items: EntityItems | None,
+        change: Change,
+        values: "Item",
+        *,
+        shown: bool,
     ) -> list[Action]:
-        previous = self._previous(standing, items)
-        actions: list[Action] = []
-        for handler in entity.handlers:
-            transaction = DynamoTransaction(self._requests)
-            try:
-                returned = handler(transaction, change, previous)
-                transaction.raise_failure()
-                actions += actions_of(returned, self._settings.table)
-            except Poison as poison:
-                transaction.raise_failure()
-                raise _Refused(poison, "handler") from poison
-            except IsthmusError:
-                raise
-            except (Exception, SystemExit, GeneratorExit) as error:
-                transaction.raise_failure()
-                if unknown is not None:
-                    raise _Refused(Poison(HANDLER_ERROR, type(error).__name__), "handler") from error
-                raise _Unknown(error) from error
-        return actions
+        make = self._effects.of_event if entity.kind is Kind.EVENT else self._effects.of_state
+        try:
+            return make(items, standing, change, values, self._clock.now_ms(), shown=shown)
+        except Poison as poison:
+            raise _Refused(poison, "store") from poison
+
+    def _handled(self, standing: Standing, items: EntityItems | None, handling: Handling) -> list[Action]:
+        try:
+            return handling.actions(self._previous(standing, items))
+        except Poison as poison:
+            raise _Refused(poison, "handler") from poison
 
     def _transact(self, ours: Sequence[Action], theirs: Sequence[Action]) -> None:
         try:
@@ -256,7 +249,7 @@ class OneByOne:
             return values
         if not self._may_claim or self._payloads is None:
             raise Poison(TOO_LARGE, "the item would be larger than 400 KB")
-        reference = self._payloads.put(items.claimed(values))
+        reference = self._payloads.put(items.claimed(values), Folder.ENTITIES)
         kept = {name: value for name, value in values.items() if name not in items.columns}
         return {**kept, self._marks.dataref: text(reference)}
 
@@ -286,6 +279,13 @@ class OneByOne:
 def _is_again(change: Change, guard: Guard) -> bool:
     """Say whether a state was read again, and only its generation is known to be newer."""
     return change.verb is Verb.UPSERT and not guard.deleted and not same_generation(guard.version, change.version)
+
+
+def _is_same(standing: Standing, entity: Entity, items: EntityItems | None, change: Change, values: "Item") -> bool:
+    business, guard = standing.business, standing.guard
+    if items is None or business is None or business.item is None or guard is None or entity.kind is Kind.EVENT:
+        return False
+    return _is_again(change, guard) and items.are_held(business.item, values)
 
 
 def _effective(delivered: Delivered, *, same: bool = False) -> Decided:

@@ -1,12 +1,18 @@
-"""Forgetting what is old, by a scan of our own in portions. TTL may have been there before, or be late."""
+"""Forgetting what is old, by a scan of our own in portions. TTL may have been there before, or be late.
+
+TTL goes by what was written with an item. So whatever decides is given its longer life here, when the settings let it
+live longer than they did then.
+"""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from isthmus.consumer.stores.dynamodb.bodies import HASH
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
 from isthmus.consumer.stores.dynamodb.items import (
     BODY,
+    EXPIRES,
     GUARD,
     HISTORY,
     LEDGER,
@@ -14,12 +20,14 @@ from isthmus.consumer.stores.dynamodb.items import (
     SETTLED,
     SHARED,
     SORT_KEY,
+    expiring,
     item_key,
 )
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
+from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.values import number
-from isthmus.consumer.stores.dynamodb.writes import Expression, Place, as_seen, delete
+from isthmus.consumer.stores.dynamodb.writes import Expression, Place, as_seen, delete, update
 from isthmus.consumer.stores.port import Pruned
 from isthmus.lifecycle import Stop
 
@@ -32,9 +40,10 @@ _ANY_SETTLED = item_key(SHARED, SETTLED)
 class Pruning:
     """Forgets, at most `portion` items between two looks at the stop. Its methods raise as the store does."""
 
-    def __init__(self, requests: Requests, table: str, marks: Marks, stop: Stop, portion: int) -> None:
+    def __init__(self, requests: Requests, settings: DynamoSettings, marks: Marks, stop: Stop, portion: int) -> None:
         self._requests = requests
-        self._table = table
+        self._table = settings.table
+        self._memory_ms = settings.memory_ms
         self._marks = marks
         self._stop = stop
         self._portion = portion
@@ -43,16 +52,16 @@ class Pruning:
     def run(self, tables: "dict[str, EntityItems]", *, memory_before_ms: int, history_before_ms: int) -> Pruned:
         """Delete what was decided before these moments; `tables` are those whose items carry guards."""
         for name, items in tables.items():
-            for found in self._portions(name, self._old_tombstones(memory_before_ms)):
+            for found in self._portions(name, self._tombstones()):
                 for item in found:
                     key = {attribute: item[attribute] for attribute in items.key_names}
-                    self._forget_tombstone(Place(name, key, item))
+                    self._tombstone(Place(name, key, item), memory_before_ms)
         self._own(memory_before_ms, history_before_ms)
         return Pruned(*(self._counts[kind] for kind in (GUARD, LEDGER, SETTLED, HISTORY)))
 
     def _own(self, memory_before_ms: int, history_before_ms: int) -> None:
         moments = {HISTORY: ("decided", history_before_ms), LEDGER: ("decided", memory_before_ms)}
-        moments |= {GUARD: (self._marks.decided, memory_before_ms), BODY: ("written", memory_before_ms)}
+        moments[BODY] = ("written", memory_before_ms)
         bodies, named, settled_left, marked = list[Place](), set[str](), 0, False
         for portion in self._portions(self._table, {}):
             named.update(item[HASH]["S"] for item in portion if HASH in item)
@@ -63,13 +72,15 @@ class Pruning:
                     settled_left += not self._forget_settled(place, memory_before_ms)
                 elif place.key == _ANY_SETTLED:
                     marked = True
+                elif kind == GUARD:
+                    self._tombstone(place, memory_before_ms)
                 elif kind in moments and _before(item, *moments[kind]):
                     old[kind].append(place)
+                elif kind == LEDGER:
+                    self._keep(place, "decided", EXPIRES)
             self._requests.write_many(self._table, delete=[place.key for place in (*old[HISTORY], *old[LEDGER])])
             self._counts[HISTORY] += len(old[HISTORY])
             self._counts[LEDGER] += len(old[LEDGER])
-            for place in old[GUARD]:
-                self._forget_tombstone(place)
             bodies += old[BODY]
         if not self._stop.requested():
             self._forget_bodies(bodies, named)
@@ -91,19 +102,36 @@ class Pruning:
         condition = f"{expression.name('decided')} < {expression.value(number(before_ms))}"
         self._try(place, expression, condition)
 
-    def _old_tombstones(self, before_ms: int) -> dict[str, Any]:
+    def _tombstones(self) -> dict[str, Any]:
         marks, expression = self._marks, Expression()
         condition = (
             f"attribute_exists({expression.name(marks.version)}) AND {expression.absent(marks.parked)} "
-            f"AND {expression.name(marks.decided)} < {expression.value(number(before_ms))}"
+            f"AND attribute_exists({expression.name(marks.decided)})"
         )
         return {"FilterExpression": condition, **expression.members()}
 
-    def _forget_tombstone(self, place: Place) -> None:
-        # It may have come alive meanwhile, or something of it was parked.
+    def _tombstone(self, place: Place, before_ms: int) -> None:
+        marks, item = self._marks, place.item or {}
+        if marks.version not in item or marks.parked in item:
+            return
+        if _before(item, marks.decided, before_ms):
+            # It may have come alive meanwhile, or something of it was parked.
+            self._forget(place, GUARD, marks.decided, *marks.deciding)
+        else:
+            self._keep(place, marks.decided, marks.expires, *marks.deciding)
+
+    def _keep(self, place: Place, decided: str, expires: str, *same: str) -> None:
+        """Let an item live as long as the settings say now, where TTL would end it before."""
         item = place.item or {}
-        if self._marks.version in item and self._marks.parked not in item:
-            self._forget(place, GUARD, self._marks.decided, *self._marks.deciding)
+        if expires not in item or decided not in item:
+            return
+        wanted = expiring(int(item[decided]["N"]), self._memory_ms, expires)
+        if wanted and int(item[expires]["N"]) >= int(wanted[expires]["N"]):
+            return
+        expression = Expression()
+        condition = as_seen(expression, place, (decided, expires, *same))
+        with suppress(Unmet):
+            self._requests.write(update(place, wanted, [] if wanted else [expires], expression, condition))
 
     def _forget(self, place: Place, counted: str | None, *same: str) -> bool:
         """Delete an item that is still as it was read. Say whether it was."""

@@ -1,7 +1,8 @@
 """Reads a DynamoDB front office beside whoever decides in it.
 
-Counting scans: our own table, and the user's for their guards. That reads, and costs, all of them; a trace of a key
-reads what belongs to it, and a trace of a transaction ID scans only where neither ledger nor key knows it.
+Counting scans: our own table, and the user's for their guards. That reads, and costs, all of them; what is parked is
+counted by the list of it, a trace of a key reads what belongs to it, and a trace of a transaction ID scans only where
+neither ledger nor key knows it.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from isthmus.consumer.stores.dynamodb.items import (
     GUARD,
     HISTORY,
     LEDGER,
+    LISTED,
     OUTBOX,
     PARKED,
     PARTITION_KEY,
@@ -82,14 +84,10 @@ class DynamoReader:
         """Give what is parked, the most changes first."""
         changes: Counter[str] = Counter()
         keys: dict[str, set[str]] = {}
-        for item in self._requests.scan(
-            self._table,
-            FilterExpression="begins_with(sk, :parked)",
-            ExpressionAttributeValues={":parked": {"S": PARKED}},
-        ):
+        for item in self._requests.query(self._table, LISTED, "", {}):
             reason = item["reason"]["S"]
             changes[reason] += 1
-            keys.setdefault(reason, set()).add(item[PARTITION_KEY]["S"])
+            keys.setdefault(reason, set()).add(item["key"]["S"])
         found = [ParkedReason(reason, len(keys[reason]), count) for reason, count in changes.items()]
         return sorted(found, key=lambda each: (-each.changes, each.reason))
 

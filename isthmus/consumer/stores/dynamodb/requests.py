@@ -126,6 +126,12 @@ class Requests:
         """Give the items of a table, page by page."""
         return self._pages("scan", TableName=table, **more)
 
+    def step_aside(self, attempt: int) -> None:
+        """Wait before all of a change is done anew. Raises `Transient` where another attempt is not due here."""
+        # Those in the way are most often the others of the same batch: fewer of them at once get on faster.
+        self._on_throttled()
+        self._wait(Transient("Others change the same items again and again.", cause=CONFLICT), attempt)
+
     def _pages(self, operation: str, **wanted: Any) -> "Iterator[Item]":
         following: dict[str, Any] = {}
         while True:

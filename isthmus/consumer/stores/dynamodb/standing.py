@@ -7,6 +7,7 @@ from isthmus.change import Change, Kind
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.dynamodb.items import (
     GUARD,
+    SORT_KEY,
     guard_key,
     guard_of,
     ledger_key,
@@ -59,7 +60,7 @@ class Standing:
         if self.row.item is not None:
             memory.parked[change.key, change.id] = self.row.item["rowhash"]["S"]
         if self.newest_parked is not None:
-            memory.newest_parked[change.key] = self.newest_parked
+            memory.newest_parked[change.key] = {change.entity: self.newest_parked}
         return memory
 
 
@@ -91,7 +92,7 @@ class Looking:
         ledger, settled, lot, row, *found = self._requests.read([*own, *rest])
         standing = Standing(ledger, settled, lot, row, unaddressed=unaddressed)
         if entity is None:
-            standing.guard = self._newest(found, change.key)
+            standing.guard = self._known(found, change)
             return standing
         if business is not None:
             standing.business = found.pop(0)
@@ -134,9 +135,12 @@ class Looking:
         # Types may share a table, and then one item is theirs together.
         return list({repr((place.table, place.key)): place for place in places}.values())
 
-    def _newest(self, found: Sequence[Place], key: str) -> Guard | None:
+    def _known(self, found: Sequence[Place], change: Change) -> Guard | None:
+        """Give the guard of the change's own type, or else one that names this very transaction."""
         begins = {":guard": {"S": GUARD}}
-        asides = self._requests.query(self._settings.table, of_key(key), " AND begins_with(sk, :guard)", begins)
-        items = [*(place.item for place in found if place.item is not None), *asides]
-        guards = [guard for item in items if (guard := guard_of(item, self._marks.prefix)) is not None]
-        return max(guards, key=lambda guard: guard.version, default=None)
+        asides = self._requests.query(self._settings.table, of_key(change.key), " AND begins_with(sk, :guard)", begins)
+        of_types = {item[SORT_KEY]["S"]: guard_of(item, self._marks.prefix) for item in asides}
+        own = of_types.get(guard_key(change.key, change.entity)[SORT_KEY]["S"])
+        items = [guard_of(place.item, self._marks.prefix) for place in found if place.item is not None]
+        named = [each for each in (*items, *of_types.values()) if each is not None and each.txn == change.id]
+        return own or next(iter(named), None)

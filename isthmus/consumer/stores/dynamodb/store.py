@@ -42,8 +42,8 @@ class DynamoStore:
     def prepare(self, *, dry_run: bool = False) -> list[str]:
         """Make our own table where it is not there; give what is made, in words. Safe to repeat."""
         if not dry_run:
-            schema.prepare(self._client, self._settings.table, stop=self._stop)
-        return schema.description(self._settings.table)
+            schema.prepare(self._client, self._settings, stop=self._stop)
+        return schema.description(self._settings)
 
     def versions(self) -> tuple[int | None, int]:
         """Give the schema version of the table that is there, and the one that `prepare` makes."""
@@ -51,7 +51,7 @@ class DynamoStore:
 
     def check(self, entities: Sequence[Entity]) -> None:
         """Compare mappings with the real tables' keys and indexes. Changes nothing."""
-        schema.refuse_newer(self._client, self._settings.table)
+        schema.check(self._client, self._settings)
         for entity in entities:
             if entity.mapping is not None:
                 check_entity(self._client, self._settings, entity, entity.mapping)
@@ -65,5 +65,5 @@ class DynamoStore:
             if entity.mapping is not None and entity.kind is Kind.STATE
         }
         requests = Requests(self._client, self._settings, stop=stop, chance=self._chance)
-        pruning = Pruning(requests, self._settings.table, marks, stop, portion)
+        pruning = Pruning(requests, self._settings, marks, stop, portion)
         return pruning.run(tables, memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)

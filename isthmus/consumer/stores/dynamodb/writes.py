@@ -99,6 +99,11 @@ def put(table: str, item: "Item", expression: Expression, condition: str) -> Act
     return Action("Put", {"TableName": table, "Item": item, "ConditionExpression": condition, **expression.members()})
 
 
+def put_over(table: str, item: "Item") -> Action:
+    """Give the write of a whole item, whatever is there."""
+    return Action("Put", {"TableName": table, "Item": item})
+
+
 def put_new(table: str, item: "Item", key: str) -> Action:
     """Give the write of an item that is not there; `key` is one of its key attributes."""
     expression = Expression()

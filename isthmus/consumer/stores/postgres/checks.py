@@ -5,11 +5,14 @@ from typing import Any
 
 from isthmus.change import VERSION_DIGITS
 from isthmus.consumer.stores.port import Entity, TableMapping
+from isthmus.consumer.stores.postgres.capacity import too_small
 from isthmus.consumer.stores.postgres.columns import columns_of, regclass
 from isthmus.consumer.stores.postgres.connection import Connection
-from isthmus.consumer.stores.postgres.names import quoted
-from isthmus.consumer.stores.postgres.own import one, refuse_closed_schema, refuse_without_rights
+from isthmus.consumer.stores.postgres.names import quoted, text_array
+from isthmus.consumer.stores.postgres.own import one, refuse_closed_schema, refuse_unlogged, refuse_without_rights
+from isthmus.consumer.stores.postgres.rows import written_columns
 from isthmus.consumer.stores.postgres.values import Column, hold_for
+from isthmus.contracts import Bounds
 from isthmus.errors import Missing, Refused
 
 _TABLE = {"r", "p"}
@@ -62,6 +65,15 @@ _NEEDED = """
 _MADE_BY_ITSELF = """
     SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
         AND (attgenerated <> '' OR attidentity = 'a')"""
+_CLOSED_SEQUENCE = """
+    SELECT s.oid::regclass::text, a.attname, current_user
+    FROM pg_attribute a
+    JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = d.oid AND u.refclassid = 'pg_class'::regclass
+    JOIN pg_class s ON s.oid = u.refobjid
+    WHERE a.attrelid = to_regclass(%s) AND a.attname <> ALL (%s::text[])
+        AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') END
+    ORDER BY a.attnum"""
 # Schemas that this user may not use do not exist for a name without a schema.
 _HIDDEN = """
     SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -76,7 +88,7 @@ def check_mapping(connection: Connection, entity: Entity) -> None:
         return
     if mapping.schema is not None:
         refuse_closed_schema(connection, mapping.schema)
-    name, wanted = regclass(mapping), _wanted(mapping)
+    name, wanted = regclass(mapping), written_columns(mapping)
     columns = columns_of(connection, mapping)
     if not columns:
         raise _missing(connection, entity.name, mapping, wanted)
@@ -87,10 +99,24 @@ def check_mapping(connection: Connection, entity: Entity) -> None:
             hint=f"Name the table under [entities.{entity.name}] table.",
         )
     refuse_without_rights(connection, name)
+    refuse_unlogged(connection, name)
+    _refuse_closed_sequence(connection, name, wanted)
     _refuse_what_hides_rows(connection, entity.name, mapping)
     for refusal in _wrong_columns(connection, entity, mapping, columns, wanted):
         raise refusal
     _refuse_without_key(connection, entity.name, mapping)
+
+
+def _refuse_closed_sequence(connection: Connection, name: str, wanted: list[str]) -> None:
+    """Raise `Refused` for a sequence that gives a column its default, where this user may not ask it."""
+    found: Any = connection.execute(_CLOSED_SEQUENCE, (name, text_array(wanted))).fetchone()
+    if found is not None:
+        sequence, column, user = found
+        raise Refused(
+            f"The user {user!r} has not the right to use the sequence {sequence}, which numbers column {column!r} of "
+            f"{name}.",
+            hint=f"Run: GRANT USAGE ON SEQUENCE {sequence} TO {quoted(user)};",
+        )
 
 
 def _missing(connection: Connection, entity: str, mapping: TableMapping, wanted: list[str]) -> Missing | Refused:
@@ -107,11 +133,6 @@ def _missing(connection: Connection, entity: str, mapping: TableMapping, wanted:
         f"Entity {entity}: the front office has no table {mapping.table!r}.",
         hint=f"Run: {first}CREATE TABLE {regclass(mapping)} ({columns}PRIMARY KEY ({keys}));",
     )
-
-
-def _wanted(mapping: TableMapping) -> list[str]:
-    version = [mapping.version_column] if mapping.version_column is not None else []
-    return [*mapping.keys, *mapping.columns.values(), *version]
 
 
 def _wrong_columns(
@@ -139,6 +160,7 @@ def _wrong_columns(
             )
     for field, column in mapping.columns.items():
         yield from _wrong_type(entity, mapping, field, columns[column])
+        yield from _too_small(entity, mapping, field, columns[column])
     yield from _unmapped(connection, entity, mapping, wanted)
 
 
@@ -151,6 +173,17 @@ def _wrong_type(entity: Entity, mapping: TableMapping, field: str, column: Colum
         yield Refused(
             f"Entity {entity.name}: column {column.name!r} of table {mapping.table!r} is {column.base}{what}.",
             hint=f"Run: ALTER TABLE {regclass(mapping)} ALTER COLUMN {quoted(column.name)} TYPE text;",
+        )
+
+
+def _too_small(entity: Entity, mapping: TableMapping, field: str, column: Column) -> Iterator[Refused]:
+    found = too_small(column, entity.bounds.get(field, Bounds())) if mapping.values is None else None
+    if found is not None:
+        why, larger = found
+        yield Refused(
+            f"Entity {entity.name}: column {column.name!r} of table {mapping.table!r} is too small for field "
+            f"{field!r}: it {why}.",
+            hint=f"Run: ALTER TABLE {regclass(mapping)} ALTER COLUMN {quoted(column.name)} TYPE {larger};",
         )
 
 

@@ -1,12 +1,13 @@
 """What the user's table is really like, from the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.consumer.stores.port import TableMapping
 from isthmus.consumer.stores.postgres.connection import Connection
-from isthmus.consumer.stores.postgres.names import quoted
+from isthmus.consumer.stores.postgres.names import literal, quoted, text_array
 from isthmus.consumer.stores.postgres.values import Column
+from isthmus.errors import Transient
 
 # A domain's values are those of the type under it, with its modifier.
 _COLUMNS = """
@@ -24,6 +25,11 @@ _COLUMNS = """
     LEFT JOIN pg_type bt ON bt.oid = b.base
     WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum"""
+# Nothing in it is a parameter: then the server plans it once, and not each time, which costs more than it does.
+_SHAPE = """
+    SELECT a.attrelid || string_agg(format(' %s %s %s', a.attname, a.atttypid, a.atttypmod), '' ORDER BY a.attnum)
+    FROM pg_attribute a WHERE a.attrelid = to_regclass({table}) AND a.attname = ANY ({columns}::text[])
+    GROUP BY a.attrelid"""
 _HEADER = 4
 """A length's modifier counts these bytes too (PostgreSQL, src/include/utils/numeric.h and varchar.c)."""
 _SCALE_BITS = 0x7FF
@@ -34,6 +40,23 @@ def columns_of(connection: Connection, mapping: TableMapping) -> dict[str, Colum
     """Give the columns of the mapping's table by name, in their order; nothing where there is no table."""
     rows: Any = connection.execute(_COLUMNS, (regclass(mapping),))
     return {name: _column(name, base, category, modifier) for name, base, category, modifier in rows}
+
+
+class Shape:
+    """Which table stands at a mapping's name, and of which types the columns are that the mapping writes.
+
+    Asked again after each write, in its transaction, which keeps the table from being altered: PostgreSQL itself would
+    round a number or a moment to a type that the column has got since then, in silence.
+    """
+
+    def __init__(self, connection: Connection, mapping: TableMapping, columns: Sequence[str]) -> None:
+        self.statement = _SHAPE.format(table=literal(regclass(mapping)), columns=literal(text_array(columns)))
+        self._found = connection.execute(self.statement).fetchone()
+
+    def refuse_another(self, found: tuple[object, ...] | None) -> None:
+        """Raise `Transient` where something else is found now: the connection is made anew, and looks again."""
+        if found != self._found:
+            raise Transient("The front office's table was altered.", cause="plan-changed")
 
 
 def regclass(mapping: TableMapping) -> str:

@@ -80,6 +80,15 @@ def connect(address: PostgresAddress, watchdog: Watchdog) -> Connection:
     return connection
 
 
+def durably(connection: Connection) -> str:
+    """Give the statement that makes a commit as durable as the session was at its start.
+
+    Run last in a transaction: a handler or a trigger may have set something else, for its own statements' speed.
+    """
+    found = connection.execute("SELECT quote_literal(current_setting('synchronous_commit'))").fetchone()
+    return f"SELECT set_config('synchronous_commit', {found[0] if found is not None else ''}, false)"
+
+
 def _prepared(connection: Connection, address: PostgresAddress) -> None:
     if connection.info.server_version < LEAST_SERVER:
         raise Refused(
@@ -92,8 +101,10 @@ def _prepared(connection: Connection, address: PostgresAddress) -> None:
         "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
         (text_array(list(session)), text_array(list(session.values()))),
     )
+    # Set to what it is: what the server is told later counts for sessions that have set nothing of their own.
     found = connection.execute(
-        "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('server_encoding')"
+        "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false), "
+        "current_setting('fsync'), current_setting('server_encoding')"
     ).fetchone()
     synchronous, fsync, encoding = found if found is not None else ("", "", "")
     # A checkpoint must never be more durable than what it stands for.
@@ -117,26 +128,44 @@ def _parameters(address: PostgresAddress) -> str:
     except psycopg.ProgrammingError:
         # Its own words would show the password.
         raise Refused("The address of the front office cannot be read.", hint="Mend [store] url.") from None
+    # Named here, and empty where the address names none: what the environment or a service's file says of hosts then
+    # counts for nothing (libpq, "Environment Variables": they are defaults).
+    hosts = _hosts(given)
     limits: dict[str, str | int] = {
+        **hosts,
         "connect_timeout": max(2, round(address.connect_timeout)),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "target_session_attrs": "read-write",
     }
-    if address.verify_tls and not _is_here(given):
+    if address.verify_tls and not _is_here(hosts):
         # libpq's own default falls back to plain text (libpq, "SSL Support", sslmode=prefer).
         limits |= {"sslmode": "verify-full", "sslrootcert": address.root_certificate}
     return conninfo.make_conninfo(address.url, **limits)
 
 
-def _is_here(given: Mapping[str, object]) -> bool:
-    """Say whether it can only be this machine. What the address leaves open, libpq takes from its environment."""
+def _hosts(given: Mapping[str, object]) -> dict[str, str]:
+    """Give the hosts that libpq will ask: those of the address, or else, where it names none, the environment's.
+
+    Nothing where a service's file says it, which is not seen here.
+    """
+    if given.get("host") or given.get("hostaddr"):
+        return {name: str(given.get(name) or "") for name in ("host", "hostaddr")}
+    if given.get("service"):
+        return {}
     defaults = {each.keyword.decode(): each.val.decode() for each in pq.Conninfo.get_defaults() if each.val}
-    if given.get("service") or defaults.get("service"):
+    if defaults.get("service"):
+        return {}
+    return {name: defaults.get(name, "") for name in ("host", "hostaddr")}
+
+
+def _is_here(hosts: Mapping[str, str]) -> bool:
+    """Say whether it can only be this machine."""
+    if not hosts:
         return False
-    hosts = given.get("hostaddr") or given.get("host") or defaults.get("hostaddr") or defaults.get("host") or ""
-    return all(not host or host.startswith(("/", "@")) or is_loopback(host) for host in str(hosts).split(","))
+    asked = hosts["hostaddr"] or hosts["host"]
+    return all(not host or host.startswith(("/", "@")) or is_loopback(host) for host in asked.split(","))
 
 
 def _ms(seconds: float) -> str:

@@ -5,8 +5,11 @@ A handler mostly writes, and asks for nothing: then waiting for each answer is w
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, overload
 
 import psycopg
@@ -21,6 +24,7 @@ _AT_ONCE = 64
 """Writes that wait at most: the server shall be busy with them while the next handlers run."""
 _ONLY_WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 _GIVES = re.compile(r"\bRETURNING\b", re.IGNORECASE)
+_STAY_AS_THEY_ARE = frozenset({str, int, float, bool, type(None), Decimal, bytes, date, datetime})
 
 
 class Rows(Sequence[Sequence[Any]]):
@@ -65,7 +69,7 @@ class Collected:
         self._connection = connection
         self._pipeline = pipeline
         self._translate = translate
-        self._writes: list[tuple[int, str, Sequence[Any]]] = []
+        self._writes: list[tuple[int, str, Any]] = []
         self._places: list[int] = []
         self._place = 0
         self._refused: Poison | None = None
@@ -82,7 +86,7 @@ class Collected:
             if parameters and _ONLY_WRITES.match(statement) is not None and _GIVES.search(statement) is None:
                 if self._writes and self._writes[-1][1] != statement:
                     self._send()
-                self._writes.append((self._place, statement, parameters))
+                self._writes.append((self._place, statement, _as_given(parameters)))
                 if len(self._writes) >= _AT_ONCE:
                     self._send()
                 return ()
@@ -121,6 +125,19 @@ class Collected:
             self._places += [place for place, _, _ in writes]
             with self._connection.cursor() as cursor:
                 cursor.executemany(writes[0][1], [parameters for _, _, parameters in writes])
+
+
+def _as_given(parameters: Sequence[Any] | Mapping[str, Any]) -> Any:
+    """Give parameters as they are now: whoever gave them may write into them before they are sent."""
+    if isinstance(parameters, Mapping):
+        return {name: _kept(value) for name, value in parameters.items()}
+    return tuple(map(_kept, parameters))
+
+
+def _kept(value: Any) -> Any:
+    if type(value) in _STAY_AS_THEY_ARE:
+        return value
+    return bytes(value) if isinstance(value, memoryview) else deepcopy(value)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from isthmus.consumer.stores.port import Doubtful
 from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Missing, Poison, Refused, TargetDown, Transient
 
 _AGAIN = {
@@ -102,9 +103,12 @@ def _by_code(error: psycopg.Error, code: str) -> IsthmusError:
     # The user has changed the table under a prepared statement.
     stale = code == "26000" or (code == "0A000" and error.diag.source_function == _STALE_PLAN)
     again = "plan-changed" if stale else _AGAIN.get(code)
+    away = _AWAY.get(code) or _AWAY_CLASSES.get(kind)
+    if (again or away) and error.diag.source_function == _RAISE:
+        # Only the user's own function says that it will pass: a row for which it says so every time stops nobody.
+        return Doubtful("trigger", named)
     if again is not None:
         return Transient(f"The front office asks to try again: {named}.", cause=again)
-    away = _AWAY.get(code) or _AWAY_CLASSES.get(kind)
     if away is not None:
         return TargetDown(f"The front office cannot go on: {named}.", cause=away)
     reason = _reason(error, kind)
@@ -132,10 +136,11 @@ def _reason(error: psycopg.Error, kind: str) -> str | None:
 def _is_by_a_trigger(error: psycopg.Error, kind: str) -> bool:
     """Say whether the user's own code in the database raised it, or is wrong itself.
 
-    Where it is, the server names the function in the context, which none of our statements has for these classes.
+    Where it is, the server names the function in the context, which none of our statements has for these classes. A
+    right that only the function lacks is its own trouble too: whether it is asked may depend on the row.
     """
     raised = error.diag.source_function == _RAISE and kind not in _VALUE_CLASSES
-    wrong = kind in _WRONG_CLASSES and error.sqlstate not in _REFUSED and bool(error.diag.context)
+    wrong = kind in _WRONG_CLASSES and bool(error.diag.context)
     return kind in _TRIGGER_CLASSES or raised or wrong
 
 

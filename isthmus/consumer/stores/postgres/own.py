@@ -3,8 +3,8 @@
 from typing import Any
 
 from isthmus.consumer.stores.postgres.connection import Connection
-from isthmus.consumer.stores.postgres.names import literal, placed, quoted
-from isthmus.consumer.stores.postgres.schema import SCHEMA_VERSION, TABLES
+from isthmus.consumer.stores.postgres.names import literal, placed, quoted, text_array
+from isthmus.consumer.stores.postgres.schema import PARTITIONED, SCHEMA_VERSION, TABLES
 from isthmus.errors import Missing, Refused
 
 _SETUP = "Run `isthmus store init`."
@@ -39,6 +39,65 @@ def check_own(connection: Connection, schema: str) -> None:
         if one(connection, "SELECT to_regclass(%s)", name) is None:
             raise Missing(f"The front office has no table {schema}.{table} of ours.", hint=_SETUP)
         refuse_without_rights(connection, name)
+        refuse_unlogged(connection, name)
+    refuse_nameless(connection, schema)
+    refuse_unmakeable_schema(connection, schema)
+    _refuse_another_owner(connection, schema)
+
+
+def refuse_another(connection: Connection, schema: str, application: str, lanes: int) -> None:
+    """Raise `Refused` where our own tables are another application's, or were made for another number of lanes.
+
+    `Missing` where they do not say so.
+    """
+    rows: Any = connection.execute(f"SELECT name, value FROM {quoted(schema)}.meta")  # noqa: S608 - quoted
+    found = dict(rows.fetchall())
+    if not {"application", "lanes"} <= found.keys():
+        raise Missing(f"The schema {schema!r} does not say whose it is.", hint=_SETUP)
+    if found["application"] != application:
+        raise Refused(
+            f"The schema {schema!r} holds what the application {found['application']!r} remembers, and this one is "
+            f"{application!r}: each would forget what the other one still needs.",
+            hint="Name another schema: [store.postgres] schema.",
+        )
+    if found["lanes"] != str(lanes):
+        noting = f"UPDATE {quoted(schema)}.meta SET value = '{lanes}' WHERE name = 'lanes';"  # noqa: S608 - for a person
+        raise Refused(
+            f"The schema {schema!r} was made for {found['lanes']} lanes, and [stream] lanes is {lanes}: workers of "
+            "both would not see each other's locks.",
+            hint=f"Set [stream] lanes = {found['lanes']}, or, when no consumer runs any more, run: {noting}",
+        )
+
+
+def _refuse_another_owner(connection: Connection, schema: str) -> None:
+    """Raise `Refused` where this user may not make and drop the months: PostgreSQL lets only their owner do that."""
+    rows: Any = connection.execute(
+        "SELECT DISTINCT p.relid::regclass::text, current_user FROM unnest(%s::text[]) AS n (name) "
+        "CROSS JOIN LATERAL pg_partition_tree(to_regclass(n.name)) p JOIN pg_class c ON c.oid = p.relid "
+        "WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+        (text_array([f"{quoted(schema)}.{table}" for table in PARTITIONED]),),
+    )
+    foreign = rows.fetchall()
+    if foreign:
+        user = foreign[0][1]
+        mending = " ".join(f"ALTER TABLE {name} OWNER TO {quoted(user)};" for name, _ in foreign)
+        raise Refused(
+            f"The user {user!r} does not own {', '.join(name for name, _ in foreign)}, of which a month is made and "
+            "dropped now and then.",
+            hint=f"Run: {mending}",
+        )
+
+
+def refuse_nameless(connection: Connection, schema: str) -> None:
+    """Raise `Refused` for guards, made before the first release, that cannot say of which entity type they are."""
+    name = f"{quoted(schema)}.guard"
+    nameless = """SELECT true FROM pg_class c WHERE c.oid = to_regclass(%s) AND NOT EXISTS (
+        SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'entity' AND NOT a.attisdropped)"""
+    if one(connection, nameless, name) is not None:
+        raise Refused(
+            f"The guards of the schema {schema!r} do not name their entity type.",
+            hint=f"Run: ALTER TABLE {name} ADD COLUMN entity text COLLATE \"C\" NOT NULL DEFAULT '';",
+        )
 
 
 def refuse_closed_schema(connection: Connection, schema: str) -> None:
@@ -85,6 +144,25 @@ def refuse_without_rights(connection: Connection, name: str, needed: tuple[str, 
         raise Refused(
             f"The user {user!r} has not the right to {missing} in {name}.",
             hint=f"Run: GRANT {missing} ON {name} TO {quoted(user)};",
+        )
+
+
+def refuse_unlogged(connection: Connection, name: str) -> None:
+    """Raise `Refused` for a table that a crash empties, or a session's end: also where only a part of it is such.
+
+    `name` is quoted.
+    """
+    found = one(
+        connection,
+        "SELECT c.oid::regclass::text FROM pg_class c, (SELECT to_regclass(%s) AS oid) t WHERE c.relpersistence <> 'p' "
+        "AND (c.oid = t.oid OR c.oid IN (SELECT relid FROM pg_partition_tree(t.oid))) ORDER BY 1",
+        name,
+    )
+    if found is not None:
+        raise Refused(
+            f"The table {found} is unlogged or temporary: a crash would empty it, and what was applied does not come "
+            "again.",
+            hint=f"Run: ALTER TABLE {found} SET LOGGED;",
         )
 
 

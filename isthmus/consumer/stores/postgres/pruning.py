@@ -32,12 +32,15 @@ _SUMMARIZE = """
     SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i
     JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
     WHERE i.indrelid = to_regclass(%s) AND a.amname = 'brin'"""
+_COUNTED = 100_000
+"""Rows of a month that are counted; of more it is told about how many there were."""
 _PAGES = 2_000
 """Pages, of 8 KiB, that are looked through in one transaction: some ten milliseconds."""
 
 
-def make_months(connection: Connection, schema: str, today: date) -> None:
-    """Make the partitions of this month and some ahead, inside a transaction. Safe to repeat."""
+def make_months(connection: Connection, schema: str, today: date) -> list[str]:
+    """Make the partitions of this month and some ahead, inside a transaction; give what was run. Safe to repeat."""
+    run: list[str] = []
     found: Any = connection.execute(f"SELECT value FROM {quoted(schema)}.meta WHERE name = 'first_month'").fetchone()  # noqa: S608 - quoted
     for table in PARTITIONED:
         for month in months(date.fromisoformat(found[0]), today):
@@ -46,6 +49,8 @@ def make_months(connection: Connection, schema: str, today: date) -> None:
             if not there and month >= today.replace(day=1):
                 for statement in make_partition(schema, table, month):
                     connection.execute(statement)
+                    run.append(statement)
+    return run
 
 
 class Pruning:
@@ -101,22 +106,34 @@ class Pruning:
                 self._connection.execute(f"LOCK TABLE {quoted(self._schema)}.{table} IN ACCESS EXCLUSIVE MODE")
             except psycopg.errors.LockNotAvailable:
                 raise psycopg.Rollback from None
-            # Asked again with nobody writing, and by the index: a change of that month may have been decided just now.
-            self._connection.execute("SET LOCAL enable_seqscan = off")
-            ((young,),) = self._ask(f"SELECT EXISTS (SELECT 1 FROM {_placed(part)} WHERE decided >= %s)", (before_ms,))  # noqa: S608 - quoted
-            if not young:
+            # Asked again with nobody writing: a change of that month may have been decided just now.
+            if not self._has_young(part, before_ms):
                 self._connection.execute(f"DROP TABLE {part}")
                 dropped = number
         return dropped
 
     def _old_rows(self, part: str, before_ms: int) -> int | None:
-        """Give the number of rows; None where any was decided since."""
+        """Give the number of rows, of very many about how many; None where any was decided since.
+
+        Counting a large month would take longer than a statement may.
+        """
         self._ask(_SUMMARIZE, (part,))
-        ((number, young),) = self._ask(
-            f"SELECT count(*), count(*) FILTER (WHERE decided >= %s) FROM {_placed(part)}",  # noqa: S608 - quoted
-            (before_ms,),
+        if self._has_young(part, before_ms):
+            return None
+        found = self._ask(
+            f"SELECT (SELECT count(*) FROM (SELECT FROM {_placed(part)} LIMIT %s) AS counted), "  # noqa: S608 - quoted
+            "(SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s))",
+            (_COUNTED, part),
         )
-        return None if young else int(number)
+        number, about = map(int, found[0])
+        return max(number, about) if number == _COUNTED else number
+
+    def _has_young(self, part: str, before_ms: int) -> bool:
+        """Say whether anything of it was decided since. By the index: this answers without reading what is old."""
+        self._connection.execute("SET LOCAL enable_seqscan = off")
+        ((young,),) = self._ask(f"SELECT EXISTS (SELECT 1 FROM {_placed(part)} WHERE decided >= %s)", (before_ms,))  # noqa: S608 - quoted
+        self._connection.execute("SET LOCAL enable_seqscan = on")
+        return bool(young)
 
     def _page_by_page(self, table: str, condition: str, before_ms: int) -> int:
         """Go through a table once, in the order of its pages.

@@ -6,7 +6,7 @@ was. What the condition says of a change is what `isthmus.consumer.deciding.deci
 may meet (a fence, the parking lot, a ledger, a settled ID) makes it go the other way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,7 +18,7 @@ from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.names import text_array
 from isthmus.consumer.stores.postgres.pipelines import answered, drain, pipelined
 from isthmus.consumer.stores.postgres.refused import poison_in
-from isthmus.consumer.stores.postgres.rows import EntityStatements
+from isthmus.consumer.stores.postgres.rows import Found
 from isthmus.consumer.stores.postgres.statements import Statements, applied_arrays
 from isthmus.consumer.stores.postgres.unit import Locks
 from isthmus.errors import Poison
@@ -29,12 +29,12 @@ _DELETE = Verb.DELETE
 class Quick:
     """One attempt at one batch, in a transaction that is open when it is made."""
 
-    def __init__(
-        self, connection: Connection, texts: Statements, entities: Mapping[str, EntityStatements], locks: Locks
-    ) -> None:
+    def __init__(self, connection: Connection, texts: Statements, found: Found, locks: Locks) -> None:
         self._connection = connection
         self._texts = texts
-        self._entities = entities
+        self._entities = found.entities
+        self._durably = found.durably
+        self._upserts: list[tuple[Any, int]] = []
         self._locks = locks
 
     def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
@@ -58,8 +58,16 @@ class Quick:
                     claimed = run(texts.claim, (now_ms, *_guards(changes, keys, txns)))
                     if history:
                         run(texts.save_history, (now_ms, *applied_arrays(batch, keys, txns)))
+                    shapes = [self._entities[name].shape for name in {entity.name for entity in entities}]
+                    asked = [(shape, run(shape.statement)) for shape in shapes]
+                    run(self._durably)
                     answered(self._connection, pipeline)
-                    all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes)
+                    for shape, answer in asked:
+                        shape.refuse_another(answer.fetchone())
+                    all_new = plain.fetchone() == (True,) and claimed.rowcount == len(changes) and self._all_written()
+                else:
+                    # What the server refused meanwhile would else be raised when the pipeline ends.
+                    drain(self._connection, pipeline)
             except psycopg.Error as error:
                 drain(self._connection, pipeline)
                 # Answers are read on the way too: where one was a refusal, all that comes after it is aborted.
@@ -83,10 +91,14 @@ class Quick:
         if part[0].verb is _DELETE:
             self._run(statements.delete, statements.keys([change.key for change in part]))
         else:
-            self._run(statements.upsert, statements.rows(part))
+            self._upserts.append((self._run(statements.upsert, statements.rows(part)), len(part)))
 
-    def _run(self, statement: str, parameters: Sequence[Any]) -> Any:
-        return self._connection.execute(statement, parameters, prepare=True)
+    def _all_written(self) -> bool:
+        """Say whether no row fell through: a trigger may let one fall, and the other way asks why."""
+        return all(answer.rowcount == number for answer, number in self._upserts)
+
+    def _run(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        return self._connection.execute(statement, parameters or None, prepare=True)
 
 
 def _refusal(error: psycopg.Error, changes: Sequence[Change]) -> Poison:
@@ -102,7 +114,8 @@ def _refusal(error: psycopg.Error, changes: Sequence[Change]) -> Poison:
 def _guards(changes: Sequence[Change], keys: str, txns: str) -> list[str]:
     deleted = "{" + ",".join(["t" if change.verb is _DELETE else "f" for change in changes]) + "}"
     versions = text_array([change.version for change in changes])
-    return [keys, versions, txns, text_array([change.rowhash for change in changes]), deleted]
+    types = text_array([change.entity for change in changes])
+    return [keys, versions, txns, text_array([change.rowhash for change in changes]), types, deleted]
 
 
 def _parts(changes: Sequence[Change], entities: Sequence[Entity]) -> "list[tuple[int, list[Change], Entity]]":

@@ -33,7 +33,7 @@ _KEY_OF_TXN = tuple(
     f"SELECT key FROM {{s}}.{table} WHERE txn = %(name)s LIMIT 1"  # noqa: S608 - constants only
     for table in ("ledger", "history", "parked", "guard")
 )
-_GUARD = "SELECT version, txn, rowhash, deleted FROM {s}.guard WHERE key = %(key)s"
+_GUARD = "SELECT version, txn, rowhash, deleted, entity FROM {s}.guard WHERE key = %(key)s"
 _LEDGER = "SELECT decided FROM {s}.ledger WHERE txn = %(name)s"
 _HISTORY = """SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
     FROM {s}.history WHERE key = %(key)s ORDER BY version, txn, place"""

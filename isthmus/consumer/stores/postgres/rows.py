@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from isthmus.change import Change
 from isthmus.consumer.stores.port import PoisonIn, TableMapping
+from isthmus.consumer.stores.postgres.columns import Shape
 from isthmus.consumer.stores.postgres.names import placed, text_array
 from isthmus.consumer.stores.postgres.values import Column, hold_for, takes_text_as_it_is
 from isthmus.errors import Poison
@@ -19,22 +20,27 @@ def table_name(mapping: TableMapping) -> str:
     return f"{placed(mapping.schema)}.{placed(mapping.table)}" if mapping.schema else placed(mapping.table)
 
 
+def written_columns(mapping: TableMapping) -> list[str]:
+    """Give the columns that the mapping writes, the key's first."""
+    version = [mapping.version_column] if mapping.version_column is not None else []
+    return [*mapping.keys, *mapping.columns.values(), *version]
+
+
 class EntityStatements:
     """The statements for one entity type. `columns` are those of the real table, by name."""
 
-    def __init__(self, entity: str, mapping: TableMapping, columns: Mapping[str, Column]) -> None:
+    def __init__(self, entity: str, mapping: TableMapping, columns: Mapping[str, Column], shape: Shape) -> None:
+        self.shape = shape
         self._templates = KeyTemplates(entity, mapping.keys)
         self._fields = tuple(mapping.columns)
         self._values = mapping.values
         self._versioned = mapping.version_column is not None
+        self._names = written_columns(mapping)
         written = [columns[name] for name in mapping.columns.values()]
         self._holds = [hold_for(column) for column in written]
         self._plain = [takes_text_as_it_is(column) for column in written]
         self._keys = list(mapping.keys)
         self._longest = [(place, length) for place, name in enumerate(self._keys) if (length := columns[name].length)]
-        self._names = [*self._keys, *mapping.columns.values()]
-        if mapping.version_column is not None:
-            self._names.append(mapping.version_column)
         table, keys = table_name(mapping), [placed(name) for name in self._keys]
         names = [placed(name) for name in self._names]
         casts = [columns[name].cast.replace("%", "%%") for name in self._names]
@@ -142,6 +148,14 @@ class EntityStatements:
             except Poison as poison:
                 raise PoisonIn(poison, place) from poison
         return held
+
+
+class Found(NamedTuple):
+    """What a connection found when it was made."""
+
+    entities: Mapping[str, EntityStatements]
+    durably: str
+    """The statement that is run last in a transaction, see `isthmus.consumer.stores.postgres.connection.durably`."""
 
 
 def _same(held: str, taken: str, column: Column) -> str:

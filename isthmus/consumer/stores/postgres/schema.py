@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 
-from isthmus.consumer.stores.postgres.names import quoted
+from isthmus.consumer.stores.postgres.names import literal, quoted
 
 SCHEMA_VERSION = 1
 LEAST_SERVER = 140_000
@@ -23,7 +23,7 @@ _TABLES = (
     # back. Room on each page, and no index on what changes: then an update touches one page and no index.
     f"""CREATE TABLE IF NOT EXISTS {{s}}.guard (
         key {_TEXT} PRIMARY KEY, version {_TEXT}, txn {_TEXT}, rowhash {_TEXT}, deleted boolean NOT NULL,
-        decided bigint NOT NULL) WITH (fillfactor = 70)""",
+        entity {_TEXT}, decided bigint NOT NULL) WITH (fillfactor = 70)""",
     # kind `event`: decides. The month is the change's own: a key that holds the moment of arrival would let a
     # redelivery in.
     f"""CREATE TABLE IF NOT EXISTS {{s}}.ledger (
@@ -75,6 +75,25 @@ def statements(schema: str, today: date) -> Iterator[str]:
     )
 
 
+def first_months(schema: str, today: date) -> Iterator[str]:
+    """Give what makes the months of an installation in which nothing is yet, after `statements`."""
+    s = quoted(schema)
+    for table in PARTITIONED:
+        for month in months(today, today):
+            yield (
+                f"CREATE TABLE IF NOT EXISTS {s}.{partition(table, month)} PARTITION OF {s}.{table} "
+                f"FOR VALUES {_values(month)}"
+            )
+
+
+def owned_by(schema: str, application: str, lanes: int) -> str:
+    """Give what notes whose tables they are, where nobody has."""
+    return (
+        f"INSERT INTO {quoted(schema)}.meta (name, value) VALUES ('application', {literal(application)}), "  # noqa: S608 - quoted
+        f"('lanes', '{lanes}') ON CONFLICT (name) DO NOTHING"
+    )
+
+
 def months(begin: date, today: date) -> list[date]:
     """Give the months that need a partition of their own, from the installation's to some ahead."""
     found, month = [], begin.replace(day=1)
@@ -103,14 +122,17 @@ def make_partition(schema: str, table: str, month: date) -> list[str]:
     bounds = f"month >= {_first(month)} AND month < {_first(after(month))}"
     # Rows whole, whatever columns a newer release has added: both have those of the table itself, in its order.
     moved = f"DELETE FROM {s}.{table}_later WHERE {bounds} RETURNING *"  # noqa: S608 - quoted, and constants
-    values = f"FROM ({_first(month)}) TO ({_first(after(month))})"
     return [
         # Until the month has a place of its own, nobody may put anything of it among the later ones.
         f"LOCK TABLE {s}.{table}_later IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE {s}.{name} (LIKE {s}.{table} INCLUDING ALL EXCLUDING IDENTITY)",
         f"WITH moved AS ({moved}) INSERT INTO {s}.{name} SELECT * FROM moved",  # noqa: S608 - same
-        f"ALTER TABLE {s}.{table} ATTACH PARTITION {s}.{name} FOR VALUES {values}",
+        f"ALTER TABLE {s}.{table} ATTACH PARTITION {s}.{name} FOR VALUES {_values(month)}",
     ]
+
+
+def _values(month: date) -> str:
+    return f"FROM ({_first(month)}) TO ({_first(after(month))})"
 
 
 def _first(month: date) -> str:

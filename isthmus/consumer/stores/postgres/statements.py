@@ -50,11 +50,11 @@ class Statements:
 
 _SET_GUARD = (
     "version = EXCLUDED.version, txn = EXCLUDED.txn, rowhash = EXCLUDED.rowhash, deleted = EXCLUDED.deleted, "
-    "decided = EXCLUDED.decided"
+    "entity = EXCLUDED.entity, decided = EXCLUDED.decided"
 )
 _GUARD_ROWS = (
-    """INSERT INTO {s}.guard AS g (key, version, txn, rowhash, deleted, decided)
-    SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
+    """INSERT INTO {s}.guard AS g (decided, key, version, txn, rowhash, entity, deleted)
+    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::boolean[])
     ON CONFLICT (key) DO UPDATE SET """
     + _SET_GUARD
 )
@@ -64,10 +64,11 @@ _TEXTS = {
     # must see what the one before it wrote. In one order, so that nobody waits in a ring.
     "lock": "SELECT pg_advisory_xact_lock(%s, lane) FROM unnest(%s::integer[]) AS lane",
     "fences": "SELECT source, lane, epoch FROM {s}.fence WHERE source = ANY (%s::text[])",
-    "guards": "SELECT key, version, txn, rowhash, deleted FROM {s}.guard WHERE key = ANY (%s::text[])",
+    "guards": "SELECT key, version, txn, rowhash, deleted, entity FROM {s}.guard WHERE key = ANY (%s::text[])",
     "ledger": "SELECT txn, rowhash FROM {s}.ledger WHERE txn = ANY (%s::text[])",
     "settled": "SELECT txn FROM {s}.settled WHERE txn = ANY (%s::text[])",
-    "newest_parked": "SELECT key, max(version) FROM {s}.parked WHERE key = ANY (%s::text[]) GROUP BY key",
+    "newest_parked": """SELECT key, entity, max(version) FROM {s}.parked WHERE key = ANY (%s::text[])
+        GROUP BY key, entity""",
     "parked": """SELECT p.key, p.txn, p.rowhash FROM {s}.parked p
         JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON p.key = j.key AND p.txn = j.txn""",
     "told": "SELECT key, txn, outcome FROM {s}.history WHERE key = ANY (%s::text[]) AND txn = ANY (%s::text[])",
@@ -77,7 +78,7 @@ _TEXTS = {
         OR EXISTS (SELECT 1 FROM {s}.ledger WHERE txn = ANY (%s::text[])))""",
     # Of another generation: it may be the very same row, and is compared.
     "claim": _GUARD_ROWS
-    + " WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn "
+    + " WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn AND g.entity = EXCLUDED.entity "
     + f"AND left(g.version, {GENERATION_DIGITS}) = left(EXCLUDED.version, {GENERATION_DIGITS})",
     "save_guard": _GUARD_ROWS,
     "save_ledger": """INSERT INTO {s}.ledger (decided, txn, month, key, version, rowhash)
@@ -86,11 +87,11 @@ _TEXTS = {
         SELECT CASE WHEN p.detected ~ '^[0-9]{{4}}-(0[1-9]|1[0-2])' AND left(p.detected, 4) <> '0000'
                 THEN (left(p.detected, 7) || '-01')::date ELSE '""" + _NO_MONTH + """' END,
             p.key, p.version, p.txn, 'superseded', p.source, p.epoch, p.detected, p.arrived, %s, p.shard, p.sequence
-        FROM {s}.parked p JOIN unnest(%s::text[], %s::text[]) AS f (key, version)
-            ON p.key = f.key AND p.version < f.version
+        FROM {s}.parked p JOIN unnest(%s::text[], %s::text[], %s::text[]) AS f (key, entity, version)
+            ON p.key = f.key AND p.entity = f.entity AND p.version < f.version
         ORDER BY p.key, p.version, p.place RETURNING key, txn""",
-    "free": """DELETE FROM {s}.parked p USING unnest(%s::text[], %s::text[]) AS f (key, version)
-        WHERE p.key = f.key AND p.version < f.version""",
+    "free": """DELETE FROM {s}.parked p USING unnest(%s::text[], %s::text[], %s::text[]) AS f (key, entity, version)
+        WHERE p.key = f.key AND p.entity = f.entity AND p.version < f.version""",
     "save_parked": """INSERT INTO {s}.parked (""" + _PARKED + """)
         SELECT *, %s, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
             %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::boolean[],

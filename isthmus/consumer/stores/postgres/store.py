@@ -1,7 +1,7 @@
 """The PostgreSQL store: our own tables in a schema of theirs, the user's where they are."""
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 
@@ -11,13 +11,20 @@ from isthmus.clock import Clock, SystemClock
 from isthmus.consumer.stores.port import Delivered, Entity, Pruned, TableMapping, Taken
 from isthmus.consumer.stores.postgres import schema
 from isthmus.consumer.stores.postgres.checks import check_mapping
-from isthmus.consumer.stores.postgres.columns import columns_of
-from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, connect, connected
+from isthmus.consumer.stores.postgres.columns import Shape, columns_of
+from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, connect, connected, durably
 from isthmus.consumer.stores.postgres.errors import LOST, translate, translated
-from isthmus.consumer.stores.postgres.own import check_own, refuse_newer, refuse_unmakeable_schema, version_of
+from isthmus.consumer.stores.postgres.own import (
+    check_own,
+    refuse_another,
+    refuse_nameless,
+    refuse_newer,
+    refuse_unmakeable_schema,
+    version_of,
+)
 from isthmus.consumer.stores.postgres.pruning import Pruning, Turns, make_months
 from isthmus.consumer.stores.postgres.quick import Quick
-from isthmus.consumer.stores.postgres.rows import EntityStatements
+from isthmus.consumer.stores.postgres.rows import EntityStatements, Found, written_columns
 from isthmus.consumer.stores.postgres.statements import Statements
 from isthmus.consumer.stores.postgres.unit import Locks, PostgresUnit
 from isthmus.consumer.stores.postgres.watchdog import Watchdog
@@ -28,17 +35,28 @@ _BEGIN = "BEGIN"
 _ALONE = 500
 """Transactions after a deadlock whose effects run alone: PostgreSQL waits a second before it looks for the next one."""
 
-Opening = Callable[[], tuple[Connection, Mapping[str, EntityStatements]]]
+Opening = Callable[[], tuple[Connection, Found]]
 """Opens a connection and reads what the user's tables are like."""
 
 
 class PostgresStore:
-    """A front office in a PostgreSQL database. `lanes` is the stream's number of them."""
+    """A front office in a PostgreSQL database. `lanes` is the stream's number of them.
+
+    `application` is whose memory it is: another one of another name finds the schema taken.
+    """
 
     def __init__(
-        self, address: PostgresAddress, entities: Sequence[Entity], *, lanes: int, clock: Clock | None = None
+        self,
+        address: PostgresAddress,
+        entities: Sequence[Entity],
+        *,
+        lanes: int,
+        application: str = "isthmus",
+        clock: Clock | None = None,
     ) -> None:
         self._address = address
+        self._application = application
+        self._lanes = lanes
         self._entities = {entity.name: entity for entity in entities if entity.mapping is not None}
         self._clock = clock or SystemClock()
         self._texts = Statements(address.schema)
@@ -48,25 +66,35 @@ class PostgresStore:
         self._watchdog = Watchdog(self._clock, address.statement_timeout)
 
     def prepare(self, *, dry_run: bool = False) -> list[str]:
-        """Make our own tables; give the statements. A dry run asks nobody."""
-        statements = list(schema.statements(self._address.schema, self._today()))
-        if not dry_run:
-            with connected(self._address, self._watchdog) as connection, self._making(connection):
-                refuse_newer(connection, self._address.schema)
-                refuse_unmakeable_schema(connection, self._address.schema)
-                # Who may make tables in a schema that is there may perhaps make no schema, not even the same one.
-                there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._address.schema,))
-                for statement in statements[there.rowcount :]:
-                    self._watchdog.arm(connection)
-                    connection.execute(statement)
-                make_months(connection, self._address.schema, self._today())
-        return statements
+        """Make our own tables; give the statements. A dry run asks nobody, and gives those for a database without any.
+
+        Raises `Refused` too for the tables of another application, or of another number of lanes.
+        """
+        name, today = self._address.schema, self._today()
+        statements = [*schema.statements(name, today), schema.owned_by(name, self._application, self._lanes)]
+        months = list(schema.first_months(name, today))
+        if dry_run:
+            return statements + months
+        with connected(self._address, self._watchdog) as connection, self._making(connection):
+            refuse_newer(connection, name)
+            refuse_nameless(connection, name)
+            refuse_unmakeable_schema(connection, name)
+            is_new = version_of(connection, name) is None
+            # Who may make tables in a schema that is there may perhaps make no schema, not even the same one.
+            there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,))
+            for statement in statements[there.rowcount :] + (months if is_new else []):
+                self._watchdog.arm(connection)
+                connection.execute(statement)
+            refuse_another(connection, name, self._application, self._lanes)
+            # Where rows may lie in the partition of all later months, they are moved into a month that is made.
+            return statements + make_months(connection, name, today) + months
 
     def check(self, entities: Sequence[Entity]) -> None:
         """Compare with what is really in the database."""
         with connected(self._address, self._watchdog) as connection, translated():
             refuse_newer(connection, self._address.schema)
             check_own(connection, self._address.schema)
+            refuse_another(connection, self._address.schema, self._application, self._lanes)
             for entity in entities:
                 if entity.mapping is not None:
                     check_mapping(connection, entity)
@@ -93,15 +121,16 @@ class PostgresStore:
         with connected(self._address, self._watchdog) as connection, translated():
             return version_of(connection, self._address.schema), schema.SCHEMA_VERSION
 
-    def _open(self) -> tuple[Connection, Mapping[str, EntityStatements]]:
+    def _open(self) -> tuple[Connection, Found]:
         connection = connect(self._address, self._watchdog)
         try:
             with self._watchdog.watching(connection), translated():
-                return connection, {
+                statements = {
                     name: _statements(connection, entity, entity.mapping)
                     for name, entity in self._entities.items()
                     if entity.mapping is not None
                 }
+                return connection, Found(statements, durably(connection))
         except BaseException:
             connection.close()
             raise
@@ -133,13 +162,13 @@ class PostgresSession:
         self._locks = locks
         self._watchdog = watchdog
         self._connection: Connection | None = None
-        self._entities: Mapping[str, EntityStatements] = {}
+        self._found = Found({}, "")
         self._alone = 0
 
     def connected(self) -> Connection:
         """Give the connection, made anew where it was lost."""
         if self._connection is None or self._connection.closed:
-            self._connection, self._entities = self._opening()
+            self._connection, self._found = self._opening()
         return self._connection
 
     @contextmanager
@@ -149,7 +178,7 @@ class PostgresSession:
         unit = PostgresUnit(
             connection,
             self._texts,
-            self._entities,
+            self._found,
             self._locks,
             lambda: self._watchdog.arm(connection),
             alone=self._alone > 0,
@@ -168,7 +197,7 @@ class PostgresSession:
         with self._undoing(connection), translated():
             self._watchdog.arm(connection)
             connection.execute(_BEGIN)
-            taken = Quick(connection, self._texts, self._entities, self._locks).take(
+            taken = Quick(connection, self._texts, self._found, self._locks).take(
                 batch, entities, now_ms, history=history
             )
             # A constraint that is asked only at the commit refuses here; the other way finds whose it is.
@@ -222,7 +251,9 @@ def _committed(connection: Connection) -> bool:
 
 def _statements(connection: Connection, entity: Entity, mapping: TableMapping) -> EntityStatements:
     try:
-        return EntityStatements(entity.name, mapping, columns_of(connection, mapping))
+        # Before the columns: what is altered between the two shows then.
+        shape = Shape(connection, mapping, written_columns(mapping))
+        return EntityStatements(entity.name, mapping, columns_of(connection, mapping), shape)
     except KeyError:
         # Dropped since the start: the check says which one, and what mends it.
         check_mapping(connection, entity)

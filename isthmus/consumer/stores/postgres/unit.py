@@ -7,14 +7,14 @@ from typing import Any
 
 from isthmus.change import Change, Outcome, Verb, lane_of
 from isthmus.consumer.deciding import Guard, Memory
-from isthmus.consumer.stores.port import Effects, Entity, Log, Told, Undone
+from isthmus.consumer.stores.port import Effects, Entity, Log, PoisonIn, Told, Undone
 from isthmus.consumer.stores.postgres import statements as sql
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.errors import translated
 from isthmus.consumer.stores.postgres.names import number_array, text_array
 from isthmus.consumer.stores.postgres.pipelines import pipelined
 from isthmus.consumer.stores.postgres.refused import poison_in
-from isthmus.consumer.stores.postgres.rows import EntityStatements
+from isthmus.consumer.stores.postgres.rows import EntityStatements, Found
 from isthmus.consumer.stores.postgres.transaction import PostgresTransaction
 from isthmus.errors import Fatal, Poison, Transient
 
@@ -52,7 +52,7 @@ class PostgresUnit:
         self,
         connection: Connection,
         texts: sql.Statements,
-        entities: Mapping[str, EntityStatements],
+        found: Found,
         locks: Locks,
         patience: Callable[[], None],
         *,
@@ -60,7 +60,9 @@ class PostgresUnit:
     ) -> None:
         self._connection = connection
         self._texts = texts
-        self._entities = entities
+        self._entities = found.entities
+        self._durably = found.durably
+        self._touched: set[str] = set()
         self._locks = locks
         self._patience = patience
         self.transaction = PostgresTransaction(connection, patience, locks.turn(alone=alone))
@@ -82,7 +84,8 @@ class PostgresUnit:
             memory.guards = {key: Guard(*guard) for key, *guard in guards}
             memory.ledger = dict(ledger)
             memory.settled = {txn for (txn,) in settled}
-            memory.newest_parked = dict(newest)
+            for key, entity, version in newest:
+                memory.newest_parked.setdefault(key, {})[entity] = version
             if memory.newest_parked:
                 places = [change for change in changes if change.key in memory.newest_parked]
                 arrays = text_array([each.key for each in places]), text_array([each.id for each in places])
@@ -101,7 +104,7 @@ class PostgresUnit:
     def same(self, entity: Entity, changes: Sequence[Change]) -> set[str]:
         """Give the keys whose rows are as these changes would make them."""
         self._patience()
-        statements = self._entities[entity.name]
+        statements = self._touch(entity)
         # No row is locked: what the front office itself writes from here on comes after it.
         with poison_in(0, changes):
             found = self._run(statements.same, statements.rows(changes)).fetchall()
@@ -110,7 +113,7 @@ class PostgresUnit:
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
         """Upsert or delete the entities' rows."""
         self._patience()
-        statements, begun = self._entities[entity.name], 0
+        statements, begun = self._touch(entity), 0
         # In their order: a delete may make room for what a constraint would refuse, or take along what comes after it.
         for deletes, run in groupby(changes, _deletes):
             part = list(run)
@@ -118,8 +121,23 @@ class PostgresUnit:
                 if deletes:
                     self._run(statements.delete, statements.keys([change.key for change in part]))
                 else:
-                    self._run(statements.upsert, statements.rows(part))
+                    self._upsert(statements, part)
             begun += len(part)
+
+    def _touch(self, entity: Entity) -> EntityStatements:
+        self._touched.add(entity.name)
+        return self._entities[entity.name]
+
+    def _upsert(self, statements: EntityStatements, changes: Sequence[Change]) -> None:
+        rows = statements.rows(changes)
+        if self._run(statements.upsert, rows).rowcount == len(changes):
+            return
+        # A trigger let some of them fall. That is as good as written where the row is so already.
+        found = {place for (place,) in self._run(statements.same, rows)}
+        fallen = [place for place in range(len(changes)) if place + 1 not in found]
+        if fallen:
+            poison = Poison("not-written", "the table did not take the row: a trigger gave NULL for it")
+            raise PoisonIn(poison, fallen[0]) if len(fallen) == 1 else poison
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -155,6 +173,11 @@ class PostgresUnit:
                 told = self._news(log) if log.keeps_history else []
                 with pipelined(self._connection):
                     self._save(log, told)
+                    shapes = [self._entities[name].shape for name in self._touched]
+                    asked = [(shape, self._connection.execute(shape.statement, prepare=True)) for shape in shapes]
+                    self._connection.execute(self._durably, prepare=True)
+                for shape, answer in asked:
+                    shape.refuse_another(answer.fetchone())
         except Poison as poison:
             if poison.reason == "constraint":
                 # One ID on two keys, in two lanes at once: the next attempt finds what the other one wrote.
@@ -220,12 +243,13 @@ class PostgresUnit:
 def guard_arrays(guards: Mapping[str, Guard]) -> list[str]:
     """Give the arrays of `save_guard`, in the order of the keys: whoever writes many writes them in one order."""
     rows = sorted(guards.items())
-    columns = [[key for key, _ in rows], *zip(*(guard[:3] for _, guard in rows), strict=True)]
+    columns = [[key for key, _ in rows], *zip(*((*guard[:3], guard.entity) for _, guard in rows), strict=True)]
     return [*map(text_array, columns), text_array(["true" if guard.deleted else "false" for _, guard in rows])]
 
 
-def _freed(log: Log) -> tuple[str, str]:
-    return text_array(list(log.freed)), text_array(list(log.freed.values()))
+def _freed(log: Log) -> list[str]:
+    rows = [(key, entity, version) for (key, entity), version in log.freed.items()]
+    return [text_array(column) for column in zip(*rows, strict=True)]
 
 
 def _deletes(change: Change) -> bool:

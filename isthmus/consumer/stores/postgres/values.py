@@ -15,7 +15,8 @@ from isthmus.consumer.stores.postgres.names import text_array
 from isthmus.consumer.stores.postgres.numbers import double, integers, number_text, numeric, real
 from isthmus.consumer.stores.postgres.times import moments
 
-_INTEGERS = {"smallint": 15, "integer": 31, "bigint": 63}
+INTEGERS = {"smallint": 15, "integer": 31, "bigint": 63}
+"""Bits beside the sign, by type."""
 _TEXTS = {"text", "character varying", "character", "citext"}
 _AS_THEIR_TEXT = {"uuid", "inet", "cidr", "macaddr", "macaddr8", "xml"}
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -48,8 +49,8 @@ class Column:
 def hold_for(column: Column) -> Hold | None:
     """Give what turns a value into the column's text form; None for a type that no JSON value fits exactly."""
     base = column.base
-    if base in _INTEGERS:
-        return integers(_INTEGERS[base])
+    if base in INTEGERS:
+        return integers(INTEGERS[base])
     if base == "numeric":
         return numeric(column.precision, column.scale)
     if base in _TEXTS:

@@ -45,6 +45,29 @@ def refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
         raise _newer(path, str(found))
 
 
+def refuse_another(connection: sqlite3.Connection, path: Path, application: str) -> None:
+    """Raise `Refused` where our own tables are another application's, `Missing` where they do not say so."""
+    found = connection.execute("SELECT value FROM isthmus_meta WHERE name = 'application'").fetchone()
+    if found is None:
+        raise Missing(f"{path} does not say whose it is.", hint="Run `isthmus setup`.")
+    if found[0] != application:
+        raise Refused(
+            f"{path} holds what the application {found[0]!r} remembers, and this one is {application!r}: each would "
+            "forget what the other one still needs.",
+            hint="Name another file: [store] url.",
+        )
+
+
+def refuse_nameless(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `Refused` for guards, made before the first release, that cannot say of which entity type they are."""
+    columns = affinities(connection, "isthmus_guard")
+    if columns and "entity" not in columns:
+        raise Refused(
+            f"The guards of {path} do not name their entity type.",
+            hint="Run: ALTER TABLE isthmus_guard ADD COLUMN entity TEXT NOT NULL DEFAULT '';",
+        )
+
+
 def _newer(path: Path, found: str) -> Refused:
     return Refused(
         f"{path} was made by a newer release (schema {found}, this one knows {SCHEMA_VERSION}).",

@@ -47,6 +47,7 @@ def take(
             change.id,
             change.rowhash,
             change.verb is _DELETE,
+            change.entity,
             now_ms,
             None if place is None else place + number,
         )

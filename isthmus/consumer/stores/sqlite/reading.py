@@ -30,7 +30,7 @@ _KEY_OF_TXN = tuple(
     f"SELECT key FROM isthmus_{table} WHERE txn = :name LIMIT 1"  # noqa: S608 - constants only
     for table in ("history", "ledger", "parked", "guard")
 )
-_GUARD = "SELECT version, txn, rowhash, deleted FROM isthmus_guard WHERE key = ?"
+_GUARD = "SELECT version, txn, rowhash, deleted, entity FROM isthmus_guard WHERE key = ?"
 _LEDGER = "SELECT decided FROM isthmus_ledger WHERE txn = ?"
 _HISTORY = f"""SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
     FROM ({WALK}) ORDER BY version, txn, place"""  # noqa: S608 - constants only
@@ -81,7 +81,7 @@ def _trace(connection: sqlite3.Connection, key: str, txn: str) -> Trace:
     ledger = connection.execute(_LEDGER, (txn,)).fetchone()
     return Trace(
         key=key,
-        guard=Guard(guard[0], guard[1], guard[2], bool(guard[3])) if guard is not None else None,
+        guard=Guard(guard[0], guard[1], guard[2], bool(guard[3]), guard[4]) if guard is not None else None,
         history=[HistoryRow(*row) for row in connection.execute(_HISTORY, {"key": key})],
         parked=[ParkedRow(*row) for row in connection.execute(_PARKED, (key,))],
         took_effect_ms=ledger[0] if ledger is not None else None,

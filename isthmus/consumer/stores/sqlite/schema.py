@@ -8,7 +8,7 @@ STATEMENTS = (
     # back.
     """CREATE TABLE IF NOT EXISTS isthmus_guard (
         key TEXT PRIMARY KEY, version TEXT NOT NULL, txn TEXT NOT NULL, rowhash TEXT NOT NULL,
-        deleted INTEGER NOT NULL, decided INTEGER NOT NULL, told INTEGER) WITHOUT ROWID""",
+        deleted INTEGER NOT NULL, entity TEXT NOT NULL, decided INTEGER NOT NULL, told INTEGER) WITHOUT ROWID""",
     # kind `event`: decides.
     """CREATE TABLE IF NOT EXISTS isthmus_ledger (
         txn TEXT PRIMARY KEY, key TEXT NOT NULL, version TEXT NOT NULL, rowhash TEXT NOT NULL,
@@ -41,6 +41,9 @@ STATEMENTS = (
     "CREATE TABLE IF NOT EXISTS isthmus_trail (key TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID",
     f"INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('schema_version', '{SCHEMA_VERSION}')",  # noqa: S608 - a number
 )
+
+OWNED_BY = "INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('application', '{application}')"
+"""Notes whose tables they are, where nobody has."""
 
 _NAMES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history", "trail")
 TABLES = tuple(f"isthmus_{name}" for name in _NAMES)

@@ -7,23 +7,26 @@ from isthmus.consumer.stores.port import Delivered, Parking
 
 ANYTHING = """SELECT EXISTS (SELECT 1 FROM isthmus_ledger), EXISTS (SELECT 1 FROM isthmus_parked),
     EXISTS (SELECT 1 FROM isthmus_settled), EXISTS (SELECT 1 FROM isthmus_trail)"""
-GUARDS = """SELECT g.key, g.told, g.version, g.txn, g.rowhash, g.deleted
+GUARDS = """SELECT g.key, g.told, g.version, g.txn, g.rowhash, g.deleted, g.entity
     FROM json_each(?) j CROSS JOIN isthmus_guard g ON g.key = j.value"""
 LEDGER = "SELECT l.txn, l.rowhash FROM json_each(?) j CROSS JOIN isthmus_ledger l ON l.txn = j.value"
 SETTLED = "SELECT s.txn FROM json_each(?) j CROSS JOIN isthmus_settled s ON s.txn = j.value"
-NEWEST_PARKED = """SELECT p.key, max(p.version) FROM json_each(?) j
-    CROSS JOIN isthmus_parked p ON p.key = j.value GROUP BY p.key"""
+NEWEST_PARKED = """SELECT p.key, p.entity, max(p.version) FROM json_each(?) j
+    CROSS JOIN isthmus_parked p ON p.key = j.value GROUP BY p.key, p.entity"""
 PARKED = """SELECT p.key, p.txn, p.rowhash FROM json_each(?) j
     CROSS JOIN isthmus_parked p ON p.key = j.value ->> 0 AND p.txn = j.value ->> 1"""
 FENCES = "SELECT source, lane, epoch FROM isthmus_fence"
 
-SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, decided, told)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, txn = excluded.txn,
-    rowhash = excluded.rowhash, deleted = excluded.deleted, decided = excluded.decided, told = excluded.told"""
+SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, entity, decided, told)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, txn = excluded.txn,
+    rowhash = excluded.rowhash, deleted = excluded.deleted, entity = excluded.entity, decided = excluded.decided,
+    told = excluded.told"""
 CLAIM_GUARD = f"""{SAVE_GUARD.replace("told = excluded.told", "told = coalesce(excluded.told, isthmus_guard.told)")}
     WHERE isthmus_guard.version < excluded.version AND isthmus_guard.txn <> excluded.txn
+    AND isthmus_guard.entity = excluded.entity
     AND substr(isthmus_guard.version, 1, {GENERATION_DIGITS}) = substr(excluded.version, 1, {GENERATION_DIGITS})"""
-"""Writes a guard only where nothing newer, not the same ID, and nothing that may be the same row stands there."""
+"""Writes a guard only where nothing newer, not the same ID, no other type's key, and nothing that may be the same row
+stands there."""
 SAVE_LEDGER = "INSERT INTO isthmus_ledger (txn, key, version, rowhash, decided) VALUES (?, ?, ?, ?, ?)"
 SAVE_PARKED = """INSERT INTO isthmus_parked (key, txn, version, rowhash, source, entity, epoch, detected, arrived,
     reason, message, stage, event, decodable, shard, sequence, first_at, last_at)
@@ -33,7 +36,7 @@ SAVE_OUTBOX = """INSERT INTO isthmus_outbox (key, txn, source, reason, shard, se
 SAVE_FENCE = """INSERT INTO isthmus_fence (source, lane, epoch) VALUES (?, ?, ?)
     ON CONFLICT (source, lane) DO UPDATE SET epoch = max(epoch, excluded.epoch)"""
 
-FREE = "DELETE FROM isthmus_parked WHERE key = ? AND version < ?"
+FREE = "DELETE FROM isthmus_parked WHERE key = ? AND entity = ? AND version < ?"
 
 
 def ledger_row(delivered: Delivered, now_ms: int) -> tuple[Any, ...]:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Pruned, Taken, Undone
 from isthmus.consumer.stores.sqlite import quick, schema
-from isthmus.consumer.stores.sqlite.checks import check_mapping, refuse_newer, version_of
+from isthmus.consumer.stores.sqlite.checks import (
+    check_mapping,
+    refuse_another,
+    refuse_nameless,
+    refuse_newer,
+    version_of,
+)
 from isthmus.consumer.stores.sqlite.connection import reading, writing
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.pruning import Pruning
@@ -20,24 +26,28 @@ from isthmus.lifecycle import Stop
 
 
 class SqliteStore:
-    """A front office in one SQLite file."""
+    """A front office in one SQLite file. `application` is whose memory it is."""
 
-    def __init__(self, path: Path, entities: Sequence[Entity]) -> None:
+    def __init__(self, path: Path, entities: Sequence[Entity], *, application: str = "isthmus") -> None:
         self._path = path
+        self._application = application
         self._mappings = {entity.name: entity.mapping for entity in entities if entity.mapping is not None}
         # SQLite has one writer. Shards of this process queue here instead of polling for the file's lock.
         self._writer = threading.Lock()
         self._shared: _Shared | None = None
 
     def prepare(self, *, dry_run: bool = False) -> list[str]:
-        """Make our own tables; give the statements."""
+        """Make our own tables; give the statements. Raises `Refused` too for the tables of another application."""
+        statements = [*schema.STATEMENTS, schema.OWNED_BY.format(application=self._application.replace("'", "''"))]
         if not dry_run:
             with closing(writing(self._path, create=True)) as connection, transaction(connection):
                 refuse_newer(connection, self._path)
+                refuse_nameless(connection, self._path)
                 with translated():
-                    for statement in schema.STATEMENTS:
+                    for statement in statements:
                         connection.execute(statement)
-        return [*schema.STATEMENTS]
+                refuse_another(connection, self._path, self._application)
+        return statements
 
     def check(self, entities: Sequence[Entity]) -> None:
         """Compare with what is really in the file."""
@@ -49,6 +59,8 @@ class SqliteStore:
             for table in schema.TABLES:
                 if not affinities(connection, table):
                     raise Missing(f"{self._path} has no table {table!r} of ours.", hint="Run `isthmus setup`.")
+            refuse_nameless(connection, self._path)
+            refuse_another(connection, self._path, self._application)
             for entity in entities:
                 if entity.mapping is not None:
                     check_mapping(connection, entity, entity.mapping)

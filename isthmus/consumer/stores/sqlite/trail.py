@@ -25,7 +25,7 @@ TELL_APPLIED = """INSERT INTO isthmus_history (place, before, key, version, txn,
 _POINT_GUARD = "UPDATE isthmus_guard SET told = ? WHERE key = ?"
 _POINT = "INSERT INTO isthmus_trail (key, place) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET place = excluded.place"
 _FREED = """SELECT key, version, txn, ?, source, epoch, detected, arrived, ?, shard, sequence FROM isthmus_parked
-    WHERE key = ? AND version < ? ORDER BY version, place"""
+    WHERE key = ? AND entity = ? AND version < ? ORDER BY version, place"""
 
 WALK = """WITH RECURSIVE
     trail (place) AS (
@@ -70,12 +70,10 @@ class Trails:
         """Give the place of the key's newest row."""
         return self._heads.get(key)
 
-    def freed(self, freed: Iterable[tuple[str, str]], now_ms: int) -> list[_Row]:
-        """Give the rows that tell of what is parked below these versions, by key, and is superseded now."""
+    def freed(self, freed: Iterable[tuple[str, str, str]], now_ms: int) -> list[_Row]:
+        """Give the rows that tell of what is parked of a key and a type below a version, and is superseded now."""
         return [
-            row
-            for key, version in freed
-            for row in self._connection.execute(_FREED, (str(Outcome.SUPERSEDED), now_ms, key, version))
+            row for each in freed for row in self._connection.execute(_FREED, (str(Outcome.SUPERSEDED), now_ms, *each))
         ]
 
     def append(self, rows: Sequence[_Row], told: Sequence[Told], now_ms: int, guarded: Iterable[str]) -> None:

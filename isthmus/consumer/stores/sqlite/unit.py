@@ -40,8 +40,8 @@ class SqliteUnit:
         memory = Memory()
         with translated():
             memory.fences = {(source, lane): epoch for source, lane, epoch in run(sql.FENCES)}
-            for key, told, version, txn, rowhash, deleted in run(sql.GUARDS, (keys,)):
-                memory.guards[key] = Guard(version, txn, rowhash, deleted == 1)
+            for key, told, version, txn, rowhash, deleted, entity in run(sql.GUARDS, (keys,)):
+                memory.guards[key] = Guard(version, txn, rowhash, deleted == 1, entity)
                 self._trails.found(key, told)
             # What is parked or settled is rare, and many stores have no events: so what is empty is not searched.
             any_event, any_parked, any_settled, any_trail = run(sql.ANYTHING).fetchone()
@@ -52,7 +52,8 @@ class SqliteUnit:
                 memory.ledger = dict(run(sql.LEDGER, (txns,)))
                 memory.settled = {txn for (txn,) in run(sql.SETTLED, (txns,))}
             if any_parked:
-                memory.newest_parked = dict(run(sql.NEWEST_PARKED, (keys,)))
+                for key, entity, version in run(sql.NEWEST_PARKED, (keys,)):
+                    memory.newest_parked.setdefault(key, {})[entity] = version
             if memory.newest_parked:
                 places = [(change.key, change.id) for change in changes if change.key in memory.newest_parked]
                 for key, txn, rowhash in run(sql.PARKED, (_json(places),)):
@@ -131,15 +132,16 @@ class SqliteUnit:
 
     def _save(self, log: Log) -> None:
         many, now, head = self._connection.executemany, log.decided_ms, self._trails.head
-        if log.keeps_history and (log.history or log.freed):
+        freed = [(key, entity, version) for (key, entity), version in log.freed.items()]
+        if log.keeps_history and (log.history or freed):
             # Before the guards, which hold where a trail begins, and before what is freed is gone.
-            self._trails.append(self._trails.freed(log.freed.items(), now), log.history, now, log.guards)
+            self._trails.append(self._trails.freed(freed, now), log.history, now, log.guards)
         if log.guards:
             many(sql.SAVE_GUARD, [(key, *guard, now, head(key)) for key, guard in log.guards.items()])
         if log.ledger:
             many(sql.SAVE_LEDGER, [sql.ledger_row(delivered, now) for delivered in log.ledger])
-        if log.freed:
-            many(sql.FREE, list(log.freed.items()))
+        if freed:
+            many(sql.FREE, freed)
         if log.parked:
             many(sql.SAVE_PARKED, [sql.parked_row(parking, now) for parking in log.parked.values()])
         if log.outbox:

@@ -1,0 +1,84 @@
+"""The planted bugs of the PostgreSQL store, where it depends on what others do to the database."""
+
+from tests.mutants.mutant import Mutant
+
+P = "isthmus/consumer/stores/postgres/"
+POSTGRES = "tests/contract/test_store_postgres.py"
+HANDLERS = "tests/contract/test_postgres_handlers.py"
+ERRORS = "tests/contract/test_postgres_errors.py"
+SCHEMA = "tests/contract/test_postgres_schema.py"
+ACCESS = "tests/contract/test_postgres_access.py"
+
+POSTGRES_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "PostgreSQL: a handler's parameters are read when they are sent",
+        f"{P}effects.py",
+        "self._writes.append((self._place, statement, _as_given(parameters)))",
+        "self._writes.append((self._place, statement, parameters))",
+        (POSTGRES,),
+    ),
+    Mutant(
+        "PostgreSQL: a handler makes a commit less durable",
+        f"{P}unit.py",
+        "                    self._connection.execute(self._durably, prepare=True)\n",
+        "",
+        (HANDLERS,),
+    ),
+    Mutant(
+        "PostgreSQL: a trigger makes a commit of the quick way less durable",
+        f"{P}quick.py",
+        "                    run(self._durably)\n",
+        "",
+        (HANDLERS,),
+    ),
+    Mutant(
+        "PostgreSQL: a session does as the server is told later",
+        f"{P}connection.py",
+        "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false), ",
+        "SELECT current_setting('synchronous_commit'), ",
+        (HANDLERS,),
+    ),
+    Mutant(
+        "PostgreSQL: a column that was altered rounds",
+        f"{P}columns.py",
+        "        if found != self._found:\n",
+        "        if not found:\n",
+        (ERRORS,),
+    ),
+    Mutant(
+        "PostgreSQL: a row that a trigger lets fall counts as written",
+        f"{P}unit.py",
+        "        if fallen:\n",
+        "        if fallen and not rows:\n",
+        (ERRORS,),
+    ),
+    Mutant(
+        "PostgreSQL: a row that a trigger lets fall counts as written on the quick way",
+        f"{P}quick.py",
+        " and self._all_written()",
+        "",
+        (ERRORS,),
+    ),
+    Mutant(
+        "PostgreSQL: another application's memory is pruned",
+        f"{P}own.py",
+        '    if found["application"] != application:\n',
+        '    if found["application"] == "":\n',
+        (SCHEMA,),
+    ),
+    Mutant(
+        "PostgreSQL: the environment says which host it is",
+        f"{P}connection.py",
+        "        **hosts,\n",
+        "",
+        (ACCESS,),
+    ),
+    Mutant(
+        "PostgreSQL: what the server refused shows when the pipeline ends",
+        f"{P}quick.py",
+        "                    # What the server refused meanwhile would else be raised when the pipeline ends.\n"
+        "                    drain(self._connection, pipeline)\n",
+        "                    pass\n",
+        (ERRORS,),
+    ),
+)
