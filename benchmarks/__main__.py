@@ -7,11 +7,17 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import deciding, decoding, postgres, publishing
+from benchmarks import deciding, decoding, kclchild, postgres, publishing
 from benchmarks.rows import Row, table
 from isthmus.garbage import collect_rarely
 
-_PARTS = {"publisher": publishing.rows, "applier": deciding.rows, "postgres": postgres.rows, "decode": decoding.rows}
+_PARTS = {
+    "publisher": publishing.rows,
+    "applier": deciding.rows,
+    "postgres": postgres.rows,
+    "decode": decoding.rows,
+    "kclchild": kclchild.rows,
+}
 
 
 def main() -> None:

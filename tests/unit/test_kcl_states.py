@@ -1,0 +1,36 @@
+"""The table of a child's life is what the code does."""
+
+from isthmus.consumer.runtimes.kcl import states
+from isthmus.consumer.runtimes.kcl.protocol import (
+    Callback,
+    Initialize,
+    LeaseLost,
+    ProcessRecords,
+    ShardEnded,
+    ShutdownRequested,
+)
+from isthmus.consumer.runtimes.kcl.states import ChildState, act_on
+
+QUESTIONS: list[Callback] = [
+    Initialize("s", None),
+    ProcessRecords([], None),
+    ShutdownRequested(),
+    LeaseLost(),
+    ShardEnded(),
+]
+
+
+def test_the_drawn_table_is_the_coded_one() -> None:
+    rows = [line.strip("|").split("|") for line in (states.__doc__ or "").splitlines() if line.startswith("|")]
+    cells = [[cell.strip(" `") for cell in row] for row in rows]
+    drawn = {row[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[2:]}
+
+    assert drawn == {
+        state.value: {question.action: act_on(state, question).name.lower().replace("_", " ") for question in QUESTIONS}
+        for state in ChildState
+    }
+
+
+def test_the_old_shutdown_means_what_its_reason_says() -> None:
+    for old, new in ((LeaseLost("shutdown"), LeaseLost()), (ShardEnded("shutdown"), ShardEnded())):
+        assert all(act_on(state, old) is act_on(state, new) for state in ChildState)
