@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+LOCK   := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --generate-hashes --no-emit-index-url
+WIDELY := --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lint unit mutants simulate fault faults faults-report bench lock clean
@@ -52,8 +54,10 @@ bench: env ## figures beside the alternatives, from one run; also in build/bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## lock the requirements anew (needs uv)
-	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--override requirements/override.in pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(LOCK) $(WIDELY) --override requirements/override.in pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(LOCK) $(WIDELY) --extra kcl --extra postgres --constraint requirements/dev.txt pyproject.toml requirements/image.in --output-file requirements/image.txt
+	$(LOCK) $(WIDELY) --constraint requirements/dev.txt requirements/image-build.in --output-file requirements/image-build.txt
+	$(LOCK) --python-version 3.13 requirements/localstack.in --output-file isthmus/console/dev/localstack.txt
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

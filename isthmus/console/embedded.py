@@ -45,8 +45,8 @@ class Emulator:
         for _ in range(STARTS):
             self.port = _free_port()
             name = unique_name()
-            environment = _environment(self.port, folder, name)
-            self._child = Child("emulator", "ministack", [], self._log, environment=environment)
+            given = environment(self.port, folder, name)
+            self._child = Child("emulator", "ministack", [], self._log, environment=given)
             try:
                 if _comes_up(self._child, self.port, name, stop or ThreadStop()):
                     return
@@ -88,10 +88,17 @@ class Emulator:
         self.stop()
 
 
-def _environment(port: int, folder: Path, name: str) -> dict[str, str]:
-    # A list of what passes, not of what does not: AWS_*, PERSIST_STATE, USE_SSL and their like would change it.
-    passed = {key: os.environ[key] for key in _INHERITED if key in os.environ}
-    return passed | {
+def inherited() -> dict[str, str]:
+    """Give what a stand-in for AWS gets of our environment: a list of what passes, not of what does not.
+
+    AWS_*, PERSIST_STATE, USE_SSL, NODE_OPTIONS, JAVA_TOOL_OPTIONS and their like would change it.
+    """
+    return {key: os.environ[key] for key in _INHERITED if key in os.environ}
+
+
+def environment(port: int, folder: Path, name: str) -> dict[str, str]:
+    """Give the emulator's environment. It listens on the port, writes into the folder, and answers to the name."""
+    return inherited() | {
         "GATEWAY_PORT": str(port),
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
@@ -116,7 +123,7 @@ def _free_port() -> int:
 
 def _comes_up(child: Child, port: int, name: str, stop: Stop) -> bool:
     for _ in range(READY_POLLS):
-        if _answers(port, name):
+        if answers(port, name):
             return True
         if child.poll() is not None:
             return False
@@ -125,7 +132,8 @@ def _comes_up(child: Child, port: int, name: str, stop: Stop) -> bool:
     return False
 
 
-def _answers(port: int, name: str) -> bool:
+def answers(port: int, name: str) -> bool:
+    """Say whether the emulator of that name answers at a port of this machine."""
     with contextlib.closing(http.client.HTTPConnection(HOST, port, timeout=_ANSWER_SECONDS)) as connection:
         try:
             connection.request("GET", "/_ministack/health")

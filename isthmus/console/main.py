@@ -11,6 +11,7 @@ import click
 
 from isthmus.console.commands.check import check
 from isthmus.console.commands.demo import demo
+from isthmus.console.commands.dev import dev
 from isthmus.console.commands.peek import peek
 from isthmus.console.commands.resync import resync
 from isthmus.console.commands.run import consume, produce, run
@@ -52,6 +53,7 @@ def cli(asked: Asked, *, debug: bool) -> None:
       isthmus status            where does it stand?
       isthmus trace KEY         what became of this entity's changes?
       isthmus resync SOURCE     the translator was wrong: read all rows again
+      isthmus dev up            stand-ins for AWS and a database, on this machine
       isthmus COMMAND --help    what it does, with examples
 
     \b
@@ -63,9 +65,9 @@ def cli(asked: Asked, *, debug: bool) -> None:
     configure("text", "warning")
 
 
-for command in (demo, setup, check, run, produce, consume, status, trace, peek, resync, store):
+for command in (demo, setup, check, run, produce, consume, status, trace, peek, resync, store, dev):
     cli.add_command(command)
-for taught in (cli, *cli.commands.values(), *store.commands.values()):
+for taught in (cli, *cli.commands.values(), *store.commands.values(), *dev.commands.values()):
     # Docstrings are raw, and click wants the character itself before a paragraph that keeps its lines.
     taught.help = (taught.help or "").replace(r"\b", "\b")
 

@@ -97,7 +97,7 @@ def test_it_is_told_to_open_no_other_port_and_to_leave_docker_and_our_aws_alone(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
-    environment = embedded._environment(4566, tmp_path, "name")
+    environment = embedded.environment(4566, tmp_path, "name")
     assert environment["DOCKER_HOST"] == f"unix://{tmp_path}/no-docker.sock"
     assert (environment["IOT_MTLS_ENABLED"], environment["SFTP_ENABLED"]) == ("0", "0")
     assert "AWS_PROFILE" not in environment
