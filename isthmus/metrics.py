@@ -3,7 +3,11 @@
 No key, transaction ID or row value is ever a label: a million entities make no more series than one.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+
+from isthmus.metricsum import summed
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _CHANGES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
@@ -15,6 +19,8 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self.of_others: Callable[[], Iterable[Metric]] = list
+        """What processes that we look after have told."""
 
         # producer
         self.detected = Counter(
@@ -104,3 +110,7 @@ class Metrics:
         self.owner_epoch = Gauge(
             "isthmus_owner_epoch", "Epoch of a source's ownership, 0 when not held.", ["source"], registry=registry
         )
+
+    def collect(self) -> list[Metric]:
+        """Give all that is exported: what this process counted, and what others told, as one."""
+        return summed([*self.registry.collect(), *self.of_others()])

@@ -18,7 +18,7 @@ from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.threads import ThreadSpawn, ThreadTask
 from isthmus.consumer.stores.port import Decider, Entity, Store
-from isthmus.errors import OwnershipLost
+from isthmus.errors import OwnershipLost, Refused
 from isthmus.lifecycle import ThreadStop
 from isthmus.log import get_logger
 from isthmus.pipeline import Pipeline
@@ -27,12 +27,22 @@ from isthmus.stream import StreamFacts
 log = get_logger(__name__)
 
 
-def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
-    """Read and decide until a stop is requested.
+def consume(wiring: Wiring, pipelines: dict[str, Pipeline], *, agreed: bool = False) -> None:
+    """Read and decide until a stop is requested, by the runtime of the settings.
 
     Raises `HeldByAnother` when another worker of the application lives, `Missing` and `Refused` when stream or front
-    office are not what the settings say.
+    office are not what the settings say. `agreed`: see `isthmus.console.kcl.supervising`.
     """
+    if wiring.settings.consumer.runtime == "kcl":
+        # Imported here: who does not use it does not pay for it.
+        from isthmus.console.kcl.supervising import consume_by_kcl  # noqa: PLC0415 - see above
+
+        consume_by_kcl(wiring, pipelines, agreed=agreed)
+        return
+    _consume_locally(wiring, pipelines)
+
+
+def _consume_locally(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     entities = entities_of(wiring.settings, pipelines)
     store = store_of(wiring.settings, entities)
     checkpoints = wiring.checkpoints()
@@ -45,12 +55,27 @@ def consume(wiring: Wiring, pipelines: dict[str, Pipeline]) -> None:
     while not wiring.stop.requested():
         try:
             with owning(wiring, checkpoints, name, facts.identity, leasing, wait=False) as (_, heart):
+                _refuse_handed_over(wiring, checkpoints)
                 _decide(wiring, checkpoints, facts, heart, store, entities, attempts)
         except OwnershipLost as error:
             # Another took over, or we could not say for too long that we live. Asking for it again tells which.
             log.warning("worker_lost", why=str(error))
             facts = wiring.stream(checkpoints)
             wiring.check_memory(facts)
+
+
+def _refuse_handed_over(wiring: Wiring, checkpoints: DynamoCheckpoints) -> None:
+    """Raise `Refused` where the Kinesis Client Library reads: our checkpoints say no more how far the shards are.
+
+    Asked while we hold the worker's lease, which a hand-over takes too: none can begin after this.
+    """
+    made = wiring.patiently(wiring.attempts.watch("checkpoints"), checkpoints.hand_overs.read)
+    if made is not None:
+        raise Refused(
+            f"The shards of {wiring.settings.application} were handed over to the Kinesis Client Library, for good: "
+            f"the leases are in the table {made.leases}.",
+            hint='Set runtime = "kcl" under [consumer].',
+        )
 
 
 def _decide(  # noqa: PLR0917 - wiring is where many parts meet

@@ -5,6 +5,7 @@ import threading
 from isthmus.clock import Clock
 from isthmus.metrics import Metrics
 
+_AWAY = "isthmus_away"
 PATIENCE_SECONDS = 60.0
 """What is away for less is waited out, and needs nobody. Counted from the first look that found it away."""
 
@@ -21,8 +22,8 @@ class Health:
     def wrong(self) -> str:
         """Give the empty text, or one line for each part that is away for long."""
         now = self._clock.monotonic()
-        samples = (sample for metric in self._metrics.away.collect() for sample in metric.samples)
-        away = {sample.labels["part"] for sample in samples if sample.value}
+        samples = (sample for family in self._metrics.collect() for sample in family.samples)
+        away = {sample.labels["part"] for sample in samples if sample.name == _AWAY and sample.value}
         with self._lock:
             self._since = {part: self._since.get(part, now) for part in sorted(away)}
             return "\n".join(

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from isthmus.checkpoint.ports import Holder, Leases, ShardCheckpoints
+from isthmus.checkpoint.ports import Holder, Leases
 from isthmus.clock import Clock
+from isthmus.console.progress import HowFar
 from isthmus.consumer.feed import Feed, IteratorExpired, Shard, Trimmed
 from isthmus.errors import Missing, Transient
 from isthmus.producer.sources.port import Source
@@ -95,7 +96,7 @@ class Deciding:
     arrived; no safety rests on their being alike.
     """
 
-    def __init__(self, feed: Feed, checkpoints: ShardCheckpoints, until_ms: int) -> None:
+    def __init__(self, feed: Feed, checkpoints: HowFar, until_ms: int) -> None:
         self._feed = feed
         self._checkpoints = checkpoints
         self._until_ms = until_ms
@@ -103,7 +104,7 @@ class Deciding:
         self._places: dict[str, tuple[str | None, str]] = {}
 
     def look(self) -> bool:
-        """Say whether it is so. Raises as `Feed` and `ShardCheckpoints` do."""
+        """Say whether it is so. Raises as `Feed` and `HowFar` do."""
         saved = self._checkpoints.read_all()
         shards = self._feed.shards()
         for shard in shards:
@@ -133,7 +134,7 @@ class Deciding:
         return False
 
 
-def outcomes(checkpoints: ShardCheckpoints) -> Counter[str]:
+def outcomes(checkpoints: HowFar) -> Counter[str]:
     """Give how many changes of the application came to which outcome since the beginning: at least so many."""
     found: Counter[str] = Counter()
     for checkpoint in checkpoints.read_all().values():

@@ -8,7 +8,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from isthmus.errors import Refused
 from isthmus.lifecycle import Stop, ThreadStop
@@ -84,7 +84,9 @@ def _bound(host: str, port: int, application: "WSGIApplication") -> WSGIServer |
 
 
 def _application(metrics: Metrics, healthy: Callable[[], str]) -> "WSGIApplication":
-    exposition = make_wsgi_app(metrics.registry)
+    exported = CollectorRegistry()
+    exported.register(metrics)
+    exposition = make_wsgi_app(exported)
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

@@ -1,13 +1,14 @@
 """Where everything stands, asked part by part: what one part cannot say does not silence the others."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from isthmus import aws
 from isthmus.checkpoint.ownership import source_lease, worker_lease
-from isthmus.checkpoint.ports import Lease, ShardCheckpoint
+from isthmus.checkpoint.ports import HandOver, Lease, ShardCheckpoint
 from isthmus.console.owners import Owner, owners
 from isthmus.console.producing import open_source
+from isthmus.console.progress import leases_of, progress_of
 from isthmus.console.wiring import Wiring, reader_of
 from isthmus.consumer.feed import Shard
 from isthmus.consumer.kinesis import KinesisFeed
@@ -18,6 +19,15 @@ _UNKNOWN = "Owner and watermark are not known: see the stream's trouble."
 _STREAM, _TABLE = "stream", "table"
 MOST_RECORDS = 100
 """Records after a checkpoint that are counted: what is more is many."""
+
+
+class _Kcl(NamedTuple):
+    """What the KCL's tables say."""
+
+    table: str
+    leader: str | None
+    owners: Mapping[str, str]
+    """The worker that holds each shard, where one does."""
 
 
 class Standing:
@@ -40,16 +50,22 @@ class Standing:
         leases = None if found is None else {lease.name: lease for lease in found}
         held = self._ask(_TABLE, lambda: owners(checkpoints.leases.all, self._wiring.stop), stream) if leases else None
         by_lease = held or {}
+        made = self._ask(_TABLE, checkpoints.hand_overs.read, stream)
+        kcl = self._ask(_TABLE, lambda: self._kcl(made), stream) if made is not None else None
+        progress = progress_of(self._wiring, checkpoints, made)
         unknown = "" if leases == {} or held is not None else _UNKNOWN
         return {
             "application": settings.application,
             "stream": stream,
             "worker": _owner(by_lease.get(worker_lease(settings.application))),
+            "kcl": None if kcl is None else {"table": kcl.table, "leader": kcl.leader},
             "sources": [
                 self._source(name, (leases or {}).get(source_lease(name)), by_lease.get(source_lease(name)), unknown)
                 for name in settings.sources
             ],
-            "shards": self._shards(stream, self._ask(_TABLE, checkpoints.shards.read_all, stream) or {}),
+            "shards": self._shards(
+                stream, self._ask(_TABLE, progress.read_all, stream) or {}, {} if kcl is None else kcl.owners
+            ),
             **self._front_office(),
         }
 
@@ -95,14 +111,22 @@ class Standing:
             row["behind"] = max(0, (row["bound"] or 0) - (row["watermark"] or 0))
         return row
 
-    def _shards(self, stream: dict[str, Any], saved: dict[str, ShardCheckpoint]) -> list[dict[str, Any]]:
+    def _kcl(self, made: HandOver) -> _Kcl:
+        leases = leases_of(self._wiring, made)
+        lock = leases.leader()
+        owners = {lease.shard: lease.owner for lease in leases.read().values() if lease.owner}
+        return _Kcl(made.leases, None if lock is None else lock.owner, owners)
+
+    def _shards(
+        self, stream: dict[str, Any], saved: dict[str, ShardCheckpoint], held: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
         settings = self._wiring.settings
         feed = KinesisFeed(aws.client(self._wiring.access, "kinesis"), settings.stream.name)
         listed = self._ask(_STREAM, feed.shards, stream)
         if listed is None:
             # The stream does not say which shards it has; the checkpoints still do.
             listed = [Shard(name, (), closed=saved[name].ended) for name in sorted(saved)]
-        return [self._shard(feed, shard, saved.get(shard.id)) for shard in listed]
+        return [self._shard(feed, shard, saved.get(shard.id)) | {"owner": held.get(shard.id)} for shard in listed]
 
     def _shard(self, feed: KinesisFeed, shard: Shard, saved: ShardCheckpoint | None) -> dict[str, Any]:
         row: dict[str, Any] = {

@@ -121,7 +121,7 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_resync_goes_on(
     monkeypatch.setattr(command, "_until", interrupted)
     monkeypatch.setattr(command.aws, "client", lambda *_: None)
     wiring.access, wiring.settings = None, SimpleNamespace(stream=SimpleNamespace(name="s"))
-    parts: Any = (wiring, SimpleNamespace(leases=None, shards=None), None, "source/customers", Extent(0, None), {})
+    parts: Any = (wiring, None, None, None, "source/customers", Extent(0, None), {})
     with pytest.raises(KeyboardInterrupt):
         command._follow(*parts, quiet=True)
     assert "The resync goes on" in capsys.readouterr().err

@@ -14,12 +14,13 @@ from isthmus.change import Kind
 from isthmus.checkpoint import answers
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.ownership import source_lease
-from isthmus.checkpoint.ports import Lease
+from isthmus.checkpoint.ports import Lease, Leases
 from isthmus.checkpoint.resync import HIGHEST_GENERATION, raise_generation
 from isthmus.console.commands.options import config_option, json_option
 from isthmus.console.commands.output import console, print_json
 from isthmus.console.exits import Exit
 from isthmus.console.producing import open_source
+from isthmus.console.progress import HowFar, progress_of
 from isthmus.console.rereading import Deciding, Extent, Rereading, measure, outcomes, since
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.kinesis import KinesisFeed
@@ -100,12 +101,13 @@ def resync(source: str, config: Path, *, as_json: bool, dry_run: bool, yes: bool
         if not dry_run:
             if not yes and not _agreed(source):
                 return Exit.FAILED
-            decided = outcomes(checkpoints.shards)
+            progress = progress_of(wiring, checkpoints, checkpoints.hand_overs.read())
+            decided = outcomes(progress)
             raised = _raise(wiring, checkpoints, name, identity, least)
             answer["generation"]["now"] = raised.generation
             click.echo(f"begun: generation {raised.generation}, epoch {raised.epoch}", err=as_json)
             if not no_wait:
-                answer |= _follow(wiring, checkpoints, opened, name, extent, decided, quiet=as_json)
+                answer |= _follow(wiring, checkpoints.leases, progress, opened, name, extent, decided, quiet=as_json)
     if as_json:
         print_json(answer)
     elif answer["outcomes"] is not None:
@@ -160,7 +162,8 @@ def _raise(wiring: Wiring, checkpoints: DynamoCheckpoints, name: str, identity: 
 
 def _follow(  # noqa: PLR0917 - a resync is known by all of these
     wiring: Wiring,
-    checkpoints: DynamoCheckpoints,
+    leases: Leases,
+    progress: HowFar,
     opened: Source,
     name: str,
     extent: Extent,
@@ -169,7 +172,7 @@ def _follow(  # noqa: PLR0917 - a resync is known by all of these
     quiet: bool,
 ) -> dict[str, Any]:
     """Wait until all is read again and decided; give what the answer says of it."""
-    reading = Rereading(checkpoints.leases, name, opened, extent, wiring.clock)
+    reading = Rereading(leases, name, opened, extent, wiring.clock)
     feed = KinesisFeed(aws.client(wiring.access, "kinesis"), wiring.settings.stream.name)
 
     def read() -> bool:
@@ -182,7 +185,7 @@ def _follow(  # noqa: PLR0917 - a resync is known by all of these
     try:
         with _showing(wiring, extent.rows, quiet=quiet) as tell:
             _until(wiring, read, lambda trouble: tell(trouble or words(), reading.done))
-            deciding = Deciding(feed, checkpoints.shards, wiring.clock.now_ms())
+            deciding = Deciding(feed, progress, wiring.clock.now_ms())
             waiting = "read again; waiting for `isthmus consume` to decide it"
             _until(wiring, deciding.look, lambda trouble: tell(trouble or waiting, reading.done))
     except KeyboardInterrupt:
@@ -190,7 +193,7 @@ def _follow(  # noqa: PLR0917 - a resync is known by all of these
         raise
     return {
         "rows": {"again": reading.done, "of": extent.rows},
-        "outcomes": since(outcomes(checkpoints.shards), decided),
+        "outcomes": since(outcomes(progress), decided),
     }
 
 

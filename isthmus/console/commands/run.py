@@ -1,6 +1,7 @@
 """`isthmus run`, `produce` and `consume`."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -71,21 +72,29 @@ def produce(config: Path) -> int:
 
 @click.command()
 @config_option
+@click.option("--runtime", type=click.Choice(["local", "kcl"]), help="Instead of consumer.runtime in the settings.")
+@click.option("--yes", "-y", is_flag=True, help="Agree to a start that would be refused; the refusal says so.")
 @_ends
-def consume(config: Path) -> int:
+def consume(config: Path, runtime: str | None, *, yes: bool) -> int:
     r"""Decide and apply: the front-office half.
 
-    Reads every shard in one process. A second one of the same application ends with exit code 4 and says who holds it.
+    By the local runtime, one process reads every shard; a second one of the same application ends with exit code 4 and
+    says who holds it. By the Kinesis Client Library (`kcl`), start as many as you like, on as many machines: they share
+    the shards. An application that moves to `kcl` goes on where the local runtime ended, and does not move back.
 
     \b
     isthmus consume --config /etc/isthmus/flights.toml
+    isthmus consume --runtime kcl
     isthmus status                elsewhere: how far is it, and what is parked?
     """
-    return _run(config, "consume", [consume_all])
+    return _run(config, "consume", [partial(consume_all, agreed=yes)], runtime=runtime)
 
 
-def _run(config: Path, name: str, parts: list[Part]) -> int:
+def _run(config: Path, name: str, parts: list[Part], *, runtime: str | None = None) -> int:
     settings = load(config)
+    if runtime is not None:
+        consumer = settings.consumer.model_copy(update={"runtime": runtime})
+        settings = settings.model_copy(update={"consumer": consumer})
     wiring = Wiring(settings)
     pipelines = wiring.pipelines()
     configure(settings.log.format, settings.log.level)
