@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model, field_serializer, model_serializer
 
-from isthmus.contracts import field_types
+from isthmus.contracts import Bounds, field_bounds, field_types
 
 
 class Colour(Enum):
@@ -62,6 +62,42 @@ class Tree(BaseModel):
 def test_a_field_is_what_its_type_is_written_as(annotation: Any, words: str) -> None:
     model = create_model("Model", __config__=ConfigDict(strict=True), field=(annotation, ...))
     assert field_types(model) == {"field": frozenset(words.split())}
+
+
+@pytest.mark.parametrize(
+    "annotation, bounds",
+    [
+        (str, Bounds()),
+        (Annotated[str, Field(min_length=2, max_length=9)] | None, Bounds(shortest=2, longest=9)),
+        (Literal["a", "four"], Bounds(longest=4)),
+        (Literal["four"], Bounds(longest=4)),
+        (Literal["a", 100], Bounds()),
+        (int, Bounds(places=0)),
+        (Annotated[int, Field(ge=1, le=9)], Bounds(lowest=Decimal(1), highest=Decimal(9), places=0)),
+        (Annotated[int, Field(gt=1, lt=9)], Bounds(lowest=Decimal(2), highest=Decimal(8), places=0)),
+        (Annotated[float, Field(ge=0.5, lt=9)], Bounds(lowest=Decimal("0.5"))),
+        (Decimal, Bounds()),
+        (Annotated[Decimal, Field(decimal_places=2, gt=0)], Bounds(places=2)),
+        (
+            Annotated[Decimal, Field(max_digits=5, decimal_places=2)],
+            Bounds(lowest=Decimal("-999.99"), highest=Decimal("999.99"), places=2),
+        ),
+        (
+            Annotated[Decimal, Field(max_digits=5, decimal_places=2, ge=0)] | None,
+            Bounds(lowest=Decimal(0), highest=Decimal("999.99"), places=2),
+        ),
+        (Annotated[str, Field(max_length=9)] | int, Bounds()),
+        (list[Annotated[str, Field(max_length=9)]], Bounds()),
+        (Any, Bounds()),
+    ],
+)
+def test_a_field_is_as_large_as_its_contract_says(annotation: Any, bounds: Bounds) -> None:
+    model = create_model("Model", __config__=ConfigDict(strict=True), field=(annotation, ...))
+    assert field_bounds(model) == {"field": bounds}
+
+
+def test_of_a_model_that_is_written_as_something_else_no_size_is_known() -> None:
+    assert field_bounds(RootModel[int]) == {"root": Bounds()}
 
 
 def test_fields_that_refer_to_their_own_model_are_known() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from isthmus.change import Change, Kind, Outcome, Verb, version_of
 from isthmus.consumer.deciding import (
+    ANOTHER_TYPE,
     BEHIND,
     TRY,
     Decision,
@@ -23,13 +24,19 @@ DUPLICATE, STALE, PARKED = Outcome.DUPLICATE, Outcome.STALE, Outcome.PARKED
 
 
 def change(
-    n: int = 2, verb: Verb = Verb.UPSERT, *, txn: str = "", rowhash: str = "hash", data: object = None
+    n: int = 2,
+    verb: Verb = Verb.UPSERT,
+    *,
+    txn: str = "",
+    rowhash: str = "hash",
+    data: object = None,
+    entity: str = "thing",
 ) -> Change:
-    return Change(txn or f"txn-{n}", "source", "thing", verb, "k", version_of(0, n), 1, 5, "", data, rowhash)
+    return Change(txn or f"txn-{n}", "source", entity, verb, "k", version_of(0, n), 1, 5, "", data, rowhash)
 
 
-def guard(n: int, *, txn: str = "", rowhash: str = "hash", deleted: bool = False) -> Guard:
-    return Guard(version_of(0, n), txn or f"txn-{n}", rowhash, deleted)
+def guard(n: int, *, txn: str = "", rowhash: str = "hash", deleted: bool = False, entity: str = "thing") -> Guard:
+    return Guard(version_of(0, n), txn or f"txn-{n}", rowhash, deleted, entity)
 
 
 def memory(**remembered: object) -> Memory:
@@ -140,6 +147,31 @@ def test_of_an_unknown_type_whatever_is_remembered_counts() -> None:
     assert decide(change(3), None, parking(2)) == TRY
 
 
+# another type's key
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_state_with_the_key_of_another_type_is_poison_whichever_version_is_higher(version: int) -> None:
+    remembered = memory(guards={"k": guard(version, txn="other", entity="order")})
+    found = decide(change(2), Kind.STATE, remembered)
+    assert found[:4] == Decision(PARKED, ANOTHER_TYPE)[:4]
+    assert "'order'" in found.message
+    assert decide(change(2), None, remembered) == TRY
+    assert decide(change(2, Verb.EVENT), Kind.EVENT, remembered) == TRY
+    parked(change(2), remembered)
+    assert decide(change(2), Kind.STATE, remembered) == Decision(PARKED, fresh=False)
+
+
+def test_the_same_transaction_under_another_type_is_a_duplicate() -> None:
+    remembered = memory(guards={"k": guard(2, entity="order")})
+    assert decide(change(2), Kind.STATE, remembered) == Decision(DUPLICATE)
+
+
+def test_a_guard_that_says_no_type_counts_for_every_one() -> None:
+    assert decide(change(2), Kind.STATE, memory(guards={"k": guard(3, entity="")})) == Decision(STALE)
+    assert decide(change(2), Kind.STATE, memory(guards={"k": guard(1, entity="")})) == TRY
+
+
 # alarms
 
 
@@ -192,7 +224,16 @@ def test_the_newest_parked_version_never_falls() -> None:
         remembered = Memory()
         for n in order:
             parked(change(n), remembered)
-        assert remembered.newest_parked == {"k": version_of(0, 3)}
+        assert remembered.newest_parked == {"k": {"thing": version_of(0, 3)}}
+
+
+def test_a_state_frees_what_is_older_of_its_own_type_and_the_key_stays_parked_for_the_others() -> None:
+    remembered = parking(1)
+    parked(change(2, txn="other", entity="order"), remembered)
+    assert applied(change(3), Kind.STATE, remembered)
+    assert remembered.newest_parked == {"k": {"order": version_of(0, 2)}}
+    assert not applied(change(4), Kind.STATE, remembered)
+    assert decide(change(5, Verb.EVENT), Kind.EVENT, remembered) == Decision(PARKED, BEHIND)
 
 
 # the fence

@@ -77,6 +77,7 @@ def test_a_sqlite_front_office_decides_batches(files: Files) -> None:
     assert isinstance(store, SqliteStore)
     assert isinstance(store, TransactionalStore)
     assert isinstance(store, Versioned)
+    assert store._application == settings.application
     assert isinstance(reader_of(settings), SqliteReader)
     store.prepare()
     decider = decider_of(settings, store, {}, SystemClock(), Metrics())
@@ -88,6 +89,8 @@ def test_a_postgresql_front_office_is_what_its_section_says(files: Files) -> Non
     settings = files.load(POSTGRES)
     store, reader = store_of(settings, []), reader_of(settings)
     assert isinstance(store, TransactionalStore)
+    of: Any = store
+    assert (of._application, of._lanes) == (settings.application, settings.stream.lanes)
     for made in (store, reader):
         address: Any = made._address  # type: ignore[union-attr] # the parts that were asked for
         assert (address.url, address.schema) == ("postgresql://u:p@host/shop", "own")
@@ -191,6 +194,7 @@ def test_an_entity_is_a_row_field_by_field(files: Files) -> None:
     made = entity(files.load(text))
     assert made.mapping == TableMapping("flight", "key", "v", {"tail": "TAIL", "fare": "fare"}, schema="public")
     assert made.types == {"tail": {"string", "null"}, "fare": {"decimal"}}
+    assert made.bounds.keys() == {"tail", "fare"}
     assert (made.kind, made.process) == (Kind.STATE, "flight")
 
 
@@ -207,7 +211,7 @@ def test_an_entity_is_a_row_by_a_function(files: Files) -> None:
     with pytest.raises(Poison) as caught:
         made.mapping.values({})
     assert caught.value.reason == MAPPING
-    assert made.types == {}
+    assert made.types == made.bounds == {}
 
 
 def test_an_entity_without_a_table_is_written_by_handlers_only(files: Files) -> None:

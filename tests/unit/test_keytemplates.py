@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.errors import Poison
-from isthmus.keytemplates import WRONG_SHAPE, KeyTemplates
+from isthmus.keytemplates import WRONG_SHAPE, KeyTemplates, are_apart
 
 RIGHT = (
     {"a": "{key}"},
@@ -74,3 +74,40 @@ def test_templates_that_make_one_row_of_two_keys_are_refused_in_words(
 ) -> None:
     with pytest.raises(ValueError, match=objection):
         KeyTemplates("flight", templates)
+
+
+@pytest.mark.parametrize(
+    "one, other, apart",
+    [
+        ({"a": "{key}"}, {"a": "{key}"}, False),
+        ({"a": "{2}"}, {"a": "{2}"}, False),
+        ({"a": "{2}"}, {"a": "order#{2}"}, False),
+        ({"a": "customer#{2}"}, {"a": "order#{2}"}, True),
+        ({"a": "o#{2}"}, {"a": "o#x{2}"}, False),
+        ({"a": "{2}#o"}, {"a": "{2}#c"}, True),
+        ({"a": "{2}#o"}, {"a": "{2}-#o"}, False),
+        ({"a": "{key}", "b": "profile"}, {"a": "{key}", "b": "order"}, True),
+        ({"a": "{key}", "b": "all"}, {"a": "{key}", "b": "all"}, False),
+        ({"a": "{key}", "b": "all"}, {"a": "{1}", "b": "{2}"}, False),
+        ({"a": "{key}", "b": "all"}, {"a": "{1}", "b": "al#{2}"}, True),
+        ({"a": "{1}", "b": "a{2}l"}, {"a": "{key}", "b": "all"}, False),
+        ({"a": "{1}", "b": "al{2}ll"}, {"a": "{key}", "b": "all"}, True),
+        ({"a": "customer#{2}"}, {"b": "order#{2}"}, False),
+    ],
+)
+def test_constant_text_keeps_two_types_apart(one: dict[str, str], other: dict[str, str], *, apart: bool) -> None:
+    assert are_apart(one, other) == are_apart(other, one) == apart
+
+
+TEMPLATES = st.builds(
+    "{}{}{}".format, st.text("ab", max_size=2), st.sampled_from(["{key}", "{1}"]), st.text("ab", max_size=2)
+)
+
+
+@given(one=TEMPLATES | st.text("ab", min_size=1), other=TEMPLATES, keys=st.tuples(*[st.text("ab", max_size=3)] * 2))
+def test_types_that_are_kept_apart_never_have_the_same_values(one: str, other: str, keys: tuple[str, str]) -> None:
+    def value(template: str, key: str) -> str:
+        return template.replace("{key}", key).replace("{1}", key)
+
+    if are_apart({"a": one}, {"a": other}):
+        assert value(one, keys[0]) != value(other, keys[1])

@@ -16,7 +16,7 @@ from isthmus.codec import decode, encode
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.stores.port import Entity
-from isthmus.errors import Fatal, Poison, TargetDown, Transient
+from isthmus.errors import Fatal, TargetDown, Transient
 from isthmus.lifecycle import Stopped
 from tests.fakes.processor_desk import NotingPayloads, ProcessorDesk, change, raw_record, record
 from tests.fakes.sqlite_office import SqliteOffice
@@ -236,85 +236,6 @@ def test_no_bytes_stop_it_and_none_are_dropped(contents: list[bytes]) -> None:
     assert desk.processor.position() == str(len(contents) - 1)
     delivered = Counter(int(delivered.sequence) for delivered in desk.delivered())
     assert delivered == Counter({n: len(decode(data)) for n, data in enumerate(contents) if decode(data)})
-
-
-# Claim checks
-
-
-def redeeming(content: dict[str, bytes]) -> tuple[ProcessorDesk, NotingPayloads]:
-    payloads = NotingPayloads(content)
-    return ProcessorDesk(payloads=payloads), payloads
-
-
-def test_a_payload_is_redeemed_and_travels_with_its_change() -> None:
-    desk, _ = redeeming({"s3://b/x": b'{"n":1.10}'})
-    desk.process(record(1, change(1, data=None, dataref="s3://b/x")))
-    delivered = desk.only()
-    assert delivered.refused is None
-    assert encode(delivered.change).count(b'"n":1.10') == 1
-    # Parked, it must not depend on an object that expires.
-    assert delivered.change.dataref == ""
-
-
-def test_a_redeemed_record_of_one_event_is_parked_with_its_payload() -> None:
-    desk, _ = redeeming({"s3://b/x": b'{"n":1}'})
-    desk.process(raw_record(1, encode(change(1, data=None, dataref="s3://b/x"))))
-    assert desk.only().raw is None
-
-
-@pytest.mark.parametrize(
-    "content, reason",
-    [({}, "payload-missing"), ({"s3://b/x": b"{"}, "not-json"), ({"s3://b/x": b"[" * 63 + b"]" * 63}, "too-deep")],
-)
-def test_a_payload_that_is_missing_or_no_json_parks_the_change_as_it_is(content: dict[str, bytes], reason: str) -> None:
-    desk, _ = redeeming(content)
-    claim = change(1, data=None, dataref="s3://b/x")
-    desk.process(record(1, change(0), claim, change(2)))
-    before, delivered, after = desk.delivered()
-    assert before.refused is after.refused is None
-    assert delivered.change == claim
-    assert delivered.refused is not None
-    assert delivered.refused.poison.reason == reason
-
-
-def test_without_a_bucket_a_claim_check_is_parked(desk: ProcessorDesk) -> None:
-    desk.process(record(1, change(1, data=None, dataref="s3://b/x")))
-    refused = desk.only().refused
-    assert refused is not None
-    assert refused.poison.reason == "payload-missing"
-
-
-def test_data_beside_a_claim_check_is_taken_as_it_is() -> None:
-    desk, payloads = redeeming({})
-    payloads.errors = [Poison("must-not-be-asked")]
-    desk.process(record(1, change(1, dataref="s3://b/x")))
-    assert desk.only().refused is None
-
-
-def test_a_payload_as_deep_as_it_may_be_can_still_be_written_down() -> None:
-    desk, _ = redeeming({"s3://b/x": b"[" * 62 + b"]" * 62})
-    desk.process(record(1, change(1, data=None, dataref="s3://b/x")))
-    assert desk.only().refused is None
-    encode(desk.only().change)
-
-
-def test_payloads_away_are_waited_for_and_named_so() -> None:
-    desk, payloads = redeeming({"s3://b/x": b"{}"})
-    payloads.errors = [TargetDown("away", cause="timeout")] * 2
-    with capture_logs() as logs:
-        desk.process(record(1, change(1, data=None, dataref="s3://b/x")))
-    assert desk.only().refused is None
-    assert [entry["event"] for entry in logs] == ["payloads_away", "payloads_back"]
-    assert desk.metrics.retries.labels("payloads", "timeout")._value.get() == 2
-
-
-def test_a_stop_while_payloads_are_away_claims_what_came_before_and_no_more() -> None:
-    desk, payloads = redeeming({})
-    payloads.errors = [TargetDown("away")] * 1000
-    desk.clock.at(60, desk.stop.request)
-    with pytest.raises(Stopped):
-        desk.process(record(1, *[change(n) for n in range(3)]), record(2, change(5, data=None, dataref="s3://b/x")))
-    assert desk.processor.position() == "1"
 
 
 # On a real store
