@@ -383,24 +383,3 @@ class StreamRegistryContract:
         checkpoints.shards.save(replace(checkpoint("1"), stream=STREAM_MADE_ANEW))
         assert saved(checkpoints.shards) == ("1", False)
         assert checkpoints.stream.record(StreamRecord(STREAM_MADE_ANEW, lanes=8)).lanes == 8
-
-
-class HandOversContract:
-    def test_nothing_recorded_is_none(self, checkpoints: Checkpoints) -> None:
-        assert checkpoints.hand_overs.read() is None
-
-    def test_it_is_written_once(self, checkpoints: Checkpoints) -> None:
-        first = HandOver("leases", STREAM)
-        assert checkpoints.hand_overs.record(first) == first
-        assert checkpoints.hand_overs.record(HandOver("others", STREAM_MADE_ANEW)) == first
-        assert checkpoints.hand_overs.read() == first
-
-    def test_it_is_completed_and_only_where_it_is_recorded(self, checkpoints: Checkpoints) -> None:
-        with pytest.raises(OwnershipLost):
-            checkpoints.hand_overs.complete()
-        assert checkpoints.hand_overs.read() is None
-        first = HandOver("leases", STREAM)
-        checkpoints.hand_overs.record(first)
-        for _ in range(2):
-            checkpoints.hand_overs.complete()
-            assert checkpoints.hand_overs.record(first) == replace(first, complete=True)

@@ -18,13 +18,13 @@ from isthmus.errors import Missing, Refused, TargetDown, Transient
 from isthmus.lifecycle import Stopped, ThreadStop
 from tests.contract.checkpoint_contract import (
     NAME,
-    HandOversContract,
     LeasesContract,
     ShardCheckpointsContract,
     StreamRegistryContract,
     checkpoint,
     lease,
 )
+from tests.contract.hand_over_contract import HandOversContract
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.emulator import Emulator
 

@@ -9,7 +9,6 @@ from isthmus.checkpoint.memory import MemoryCheckpoints
 from isthmus.errors import OwnershipLost, TargetDown, Transient
 from tests.contract.checkpoint_contract import (
     NAME,
-    HandOversContract,
     LeasesContract,
     ShardCheckpointsContract,
     StreamRegistryContract,
@@ -18,6 +17,7 @@ from tests.contract.checkpoint_contract import (
     plain,
     saved,
 )
+from tests.contract.hand_over_contract import HandOversContract
 from tests.fakes.clock import FakeClock
 
 

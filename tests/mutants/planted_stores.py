@@ -5,6 +5,8 @@ from tests.mutants.mutant import Mutant
 D, P = "isthmus/consumer/stores/dynamodb/", "isthmus/consumer/stores/postgres/"
 DYNAMO = "tests/contract/test_store_dynamodb.py"
 SPECIAL = "tests/contract/test_store_dynamodb_special.py"
+SIZES = "tests/contract/test_store_dynamodb_sizes.py"
+SETUP = "tests/contract/test_store_dynamodb_setup.py"
 PLAIN = "tests/contract/test_store_dynamodb_plain.py"
 RACES = "tests/contract/test_store_dynamodb_races.py"
 CANCELLED = "tests/unit/test_dynamodb_cancelled.py"
@@ -79,28 +81,28 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         f"{D}effects.py",
         "put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]",
         "check_absent(standing.lot)]",
-        (SPECIAL,),
+        (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "DynamoDB: a parked key overtaken",
         f"{D}effects.py",
         ", check_absent(standing.lot)]\n",
         "]\n",
-        (SPECIAL,),
+        (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "DynamoDB: what was read is not in the condition",
         f"{D}writes.py",
         "same = [expression.equal(name, place.item) for name in deciding]",
         "same = list[str]()",
-        (SPECIAL,),
+        (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "DynamoDB: a fence lowered",
         f"{D}decider.py",
         "{epoch} < {expression.value(number(marker.epoch))}",
         "{epoch} <> {expression.value(number(marker.epoch))}",
-        (SPECIAL,),
+        (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "DynamoDB: the copy for the dead-letter queue forgotten",
@@ -170,14 +172,14 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         f"{D}schema.py",
         "    if _mode(found) == settings.tombstones:\n",
         "    if _mode(found):\n",
-        (SPECIAL,),
+        (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "DynamoDB: a parked event lies where payloads expire",
         f"{D}bodies.py",
         "self._payloads.put(event, Folder.PARKED)",
         "self._payloads.put(event)",
-        (SPECIAL,),
+        (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "two types that share a table have an item in common",
