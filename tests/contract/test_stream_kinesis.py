@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from isthmus.chance import unique_name
-from isthmus.consumer.feed import IteratorExpired, Trimmed
+from isthmus.consumer.feed import IteratorExpired, Record, Trimmed
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.errors import Missing, TargetDown, Transient
 from isthmus.producer.kinesis import KinesisSink
@@ -110,7 +110,7 @@ def test_a_fetch_without_a_next_iterator_is_the_shards_end(client: Any, stub: St
 
     fetched = KinesisFeed(client, "s").fetch("i", 7)
 
-    assert fetched.records == [("1", b"x", "k", 1_357_035_300_250)]
+    assert fetched.records == [Record("1", b"x", "k", 1_357_035_300_250)]
     assert (fetched.iterator, fetched.behind_ms) == (None, 40)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from isthmus.consumer.feed import IteratorExpired, Trimmed
+from isthmus.consumer.feed import IteratorExpired, Shard, Trimmed
 from isthmus.errors import TargetDown, Transient
 from isthmus.producer.sink import Entry
 from tests.contract.stream_contract import LANES, SHARDS, Stream, StreamContract, entries, read, shard_of
@@ -55,7 +55,7 @@ def test_a_merge_closes_two_neighbours_and_names_both_as_parents(memory: MemoryS
     first, second, *_ = memory.open_shards()
     child = memory.merge(first, second)
 
-    assert memory.shards()[-1] == (child, (first, second), False)
+    assert memory.shards()[-1] == Shard(child, (first, second), closed=False)
     assert shard_of(memory.put([Entry(0, b""), Entry(2, b"")])) == child
 
 
