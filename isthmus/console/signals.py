@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: the first asks everything to stop softly, the second ends the process at once."""
 
+import faulthandler
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ from isthmus.log import get_logger
 
 log = get_logger(__name__)
 
+_STDERR = 2
 PATIENCE_SECONDS = 9.0
 """A soft stop that takes longer than this is ended: what was in hand comes again, with the same IDs. Ten seconds are
 promised, the end of the process itself among them."""
@@ -31,6 +33,9 @@ class Signals:
         # Python writes each signal's number there by itself. A handler of ours would run in the main thread between any
         # two of its steps, also where it holds the very lock that asking for a stop takes.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        # Where every thread stands, without data: for a process that seems to do nothing. Not by a handler in Python,
+        # which would wait for the very thread that hangs.
+        faulthandler.register(signal.SIGUSR1, file=_STDERR, all_threads=True)
         signal.signal(signal.SIGINT, _nothing)
         signal.signal(signal.SIGTERM, _nothing)
 

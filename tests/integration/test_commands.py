@@ -173,6 +173,16 @@ def test_a_second_signal_ends_it_at_once(make_shop: Callable[..., Shop], forward
     assert running.exits(2) == 130
 
 
+def test_a_process_tells_where_its_threads_stand_and_goes_on(shop: Shop) -> None:
+    shop.start("produce")
+    consumer = shop.start("consume")
+    consumer.says("shard_started")
+    consumer.child.signal(signal.SIGUSR1)
+    until(lambda: "most recent call first" in consumer.text, "it tells where it stands")
+    shop.catches_up()
+    assert "customer/" not in consumer.text
+
+
 def test_a_second_process_of_one_kind_is_refused_or_waits_its_turn(shop: Shop) -> None:
     consumer, producer = shop.start("consume"), shop.start("produce")
     consumer.says("shard_started")

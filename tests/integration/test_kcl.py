@@ -57,7 +57,13 @@ def by_kcl(shop: Shop) -> Running:
 
 
 def in_step(shop: Shop) -> None:
-    until(shop.in_step, "the front office is in step\n" + "\n".join(each.text for each in shop.children), LONG)
+    try:
+        until(shop.in_step, "the front office is in step", LONG)
+    except AssertionError:
+        for each in shop.children:
+            each.child.signal(signal.SIGUSR1)
+            each.child.wait(1.0)
+        raise AssertionError("\n".join(each.text for each in shop.children)) from None
     shop.catches_up()
 
 
