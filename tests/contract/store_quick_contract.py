@@ -196,7 +196,7 @@ class StoreQuickContract:
                 assert at_once.done[-1]
 
     @settings(
-        max_examples=150,
+        max_examples=60,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )
