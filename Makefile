@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+# Three for two cores: a third of their time the tests wait for processes that they started.
+TESTERS ?= 3
 LOCK   := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --generate-hashes --no-emit-index-url
 WIDELY := --universal --python-version 3.11
 
@@ -33,7 +35,7 @@ lint: env
 	$(BIN)/lint-imports
 
 unit: env
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
 
 mutants: env ## plant bugs in a copy of the code: each must be caught by a test
 	$(BIN)/python -m tests.mutants $(ARGS)
