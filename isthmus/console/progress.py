@@ -1,5 +1,6 @@
 """How far each shard is, whichever runtime reads: by our own checkpoints, or by the leases of the KCL."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from isthmus import aws
@@ -26,16 +27,20 @@ class ByLeases:
 
     def read_all(self) -> dict[str, ShardCheckpoint]:
         """Give every shard's checkpoint, by shard ID. Raises as `KclLeases.read` does."""
-        return {lease.shard: self._checkpoint(lease) for lease in self._leases.read().values()}
+        return checkpoints_of(self._leases.read(), self._made)
 
-    def _checkpoint(self, lease: KclLease) -> ShardCheckpoint:
-        read = lease.checkpoint.isdecimal()
-        return ShardCheckpoint(
+
+def checkpoints_of(leases: Mapping[str, KclLease], made: HandOver) -> dict[str, ShardCheckpoint]:
+    """Give what leases say of their shards, by shard ID."""
+    return {
+        lease.shard: ShardCheckpoint(
             lease.shard,
-            self._made.stream,
-            lease.checkpoint if read else None,
+            made.stream,
+            lease.checkpoint if lease.checkpoint.isdecimal() else None,
             ended=lease.checkpoint == SHARD_END,
         )
+        for lease in leases.values()
+    }
 
 
 def leases_of(wiring: Wiring, made: HandOver) -> KclLeases:

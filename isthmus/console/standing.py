@@ -8,7 +8,7 @@ from isthmus.checkpoint.ownership import source_lease, worker_lease
 from isthmus.checkpoint.ports import HandOver, Lease, ShardCheckpoint
 from isthmus.console.owners import Owner, owners
 from isthmus.console.producing import open_source
-from isthmus.console.progress import leases_of, progress_of
+from isthmus.console.progress import checkpoints_of, leases_of
 from isthmus.console.wiring import Wiring, reader_of
 from isthmus.consumer.feed import Shard
 from isthmus.consumer.kinesis import KinesisFeed
@@ -28,6 +28,7 @@ class _Kcl(NamedTuple):
     leader: str | None
     owners: Mapping[str, str]
     """The worker that holds each shard, where one does."""
+    saved: Mapping[str, ShardCheckpoint]
 
 
 class Standing:
@@ -52,7 +53,7 @@ class Standing:
         by_lease = held or {}
         made = self._ask(_TABLE, checkpoints.hand_overs.read, stream)
         kcl = self._ask(_TABLE, lambda: self._kcl(made), stream) if made is not None else None
-        progress = progress_of(self._wiring, checkpoints, made)
+        saved = self._ask(_TABLE, checkpoints.shards.read_all, stream) if made is None else kcl and kcl.saved
         unknown = "" if leases == {} or held is not None else _UNKNOWN
         return {
             "application": settings.application,
@@ -63,9 +64,7 @@ class Standing:
                 self._source(name, (leases or {}).get(source_lease(name)), by_lease.get(source_lease(name)), unknown)
                 for name in settings.sources
             ],
-            "shards": self._shards(
-                stream, self._ask(_TABLE, progress.read_all, stream) or {}, {} if kcl is None else kcl.owners
-            ),
+            "shards": self._shards(stream, saved or {}, {} if kcl is None else kcl.owners),
             **self._front_office(),
         }
 
@@ -112,13 +111,13 @@ class Standing:
         return row
 
     def _kcl(self, made: HandOver) -> _Kcl:
-        leases = leases_of(self._wiring, made)
-        lock = leases.leader()
-        owners = {lease.shard: lease.owner for lease in leases.read().values() if lease.owner}
-        return _Kcl(made.leases, None if lock is None else lock.owner, owners)
+        table = leases_of(self._wiring, made)
+        lock, leases = table.leader(), table.read()
+        owners = {lease.shard: lease.owner for lease in leases.values() if lease.owner}
+        return _Kcl(made.leases, None if lock is None else lock.owner, owners, checkpoints_of(leases, made))
 
     def _shards(
-        self, stream: dict[str, Any], saved: dict[str, ShardCheckpoint], held: Mapping[str, str]
+        self, stream: dict[str, Any], saved: Mapping[str, ShardCheckpoint], held: Mapping[str, str]
     ) -> list[dict[str, Any]]:
         settings = self._wiring.settings
         feed = KinesisFeed(aws.client(self._wiring.access, "kinesis"), settings.stream.name)

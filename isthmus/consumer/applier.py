@@ -9,10 +9,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb, same_generation
+from isthmus.change import Change, Kind, Outcome, Verb
 from isthmus.clock import Clock
 from isthmus.consumer.at_once import NOT_TAKEN, AtOnce
-from isthmus.consumer.deciding import BEHIND, TRY, Decision, Memory, applied, decide, fenced, parked, raise_fence
+from isthmus.consumer.deciding import (
+    BEHIND,
+    TRY,
+    Decision,
+    Memory,
+    applied,
+    decide,
+    fenced,
+    parked,
+    raise_fence,
+    read_again,
+)
 from isthmus.consumer.parking import parking_of
 from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of, refuse_returned
 from isthmus.consumer.stores.port import (
@@ -227,18 +238,14 @@ class _Batch:
 
     def _same(self, entity: Entity, part: Sequence[_Tried], places: Sequence[int]) -> set[str]:
         """Give the keys of which nothing differs but the generation: read again, and found as it was."""
+        if entity.mapping is None or entity.kind is not _STATE:
+            return set()
         guards, again = self._memory.guards, []
         for place in places:
             change = part[place].delivered.change
-            guard = guards.get(change.key)
-            if (
-                guard is not None
-                and not guard.deleted
-                and change.verb is not _DELETE
-                and not same_generation(guard.version, change.version)
-            ):
+            if read_again(change, guards.get(change.key)):
                 again.append(place)
-        if not again or entity.mapping is None or entity.kind is not _STATE:
+        if not again:
             return set()
         with _whose(again):
             return self._unit.same(entity, [part[place].delivered.change for place in again])

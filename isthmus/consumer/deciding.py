@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.change import Change, Kind, Outcome, Verb, same_generation
 
 
 class Guard(NamedTuple):
@@ -106,6 +106,16 @@ def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
     if kind is _EVENT and change.key in memory.newest_parked:
         return _BEHIND
     return _by_type(change, memory) if kind is _STATE else TRY
+
+
+def read_again(change: Change, guard: Guard | None) -> bool:
+    """Say whether a state was read again, and only its generation is known to be newer than what stands there."""
+    return (
+        guard is not None
+        and not guard.deleted
+        and change.verb is not _DELETE
+        and not same_generation(guard.version, change.version)
+    )
 
 
 def applied(change: Change, kind: Kind, memory: Memory) -> bool:

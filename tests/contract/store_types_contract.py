@@ -7,7 +7,7 @@ fresh and prepared.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.deciding import ANOTHER_TYPE
 from isthmus.consumer.stores.port import Decider, Entity, TableMapping
-from isthmus.errors import Poison
+from isthmus.errors import Poison, Refused
 from isthmus.metrics import Metrics
 from isthmus.pipeline import Handler, Row, RowFunction, Transaction
 from tests.fakes.clock import FakeClock
@@ -25,6 +25,7 @@ from tests.fakes.store_world import (
     PARKED,
     STALE,
     FrontOffice,
+    World,
     contract,
     delete,
     delivered,
@@ -32,6 +33,13 @@ from tests.fakes.store_world import (
     untranslated,
     upsert,
 )
+
+
+class SqlOffice(FrontOffice, Protocol):
+    """A front office that runs statements."""
+
+    def run(self, statement: str) -> object: ...
+
 
 FIELDS = {"size": "size", "note": "note"}
 THING = Entity("thing", Kind.STATE, TableMapping("thing", "key", "version", FIELDS), contract)
@@ -197,3 +205,24 @@ class StoreTypesContract:
         wrong = "handler-action" if office.guards_apart else "handler-return"
         assert [reason for _, reason in parked(office)] == [wrong]
         assert effects(office) == {}
+
+
+class GuardTableContract:
+    """Where guards are rows of a table of ours, `guard`, of which the office runs statements."""
+
+    guard: str
+
+    def test_guards_that_do_not_name_their_entity_type_are_refused_with_the_statement_that_mends_it(
+        self, office: SqlOffice
+    ) -> None:
+        with closing(World(office)) as world:
+            world.apply(upsert(1))
+            office.run(f"ALTER TABLE {self.guard} DROP COLUMN entity")
+            for act in (world.store.prepare, lambda: world.store.check(world.entities)):
+                with pytest.raises(Refused, match="do not name their entity type") as found:
+                    act()
+        office.run(found.value.hint.partition("un: ")[2])
+        with closing(World(office)) as world:
+            world.store.check(world.entities)
+            assert world.apply(upsert(1), upsert(2)) == [DUPLICATE, APPLIED]
+            assert [row["entity"] for row in office.own("guard")] == ["thing"]

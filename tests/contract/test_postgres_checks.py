@@ -15,10 +15,11 @@ from isthmus.consumer.stores.postgres.store import PostgresStore
 from isthmus.contracts import Bounds
 from isthmus.errors import Missing, Refused
 from isthmus.metrics import Metrics
+from tests.contract.store_types_contract import GuardTableContract
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres_office import LANES, PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
-from tests.fakes.store_world import APPLIED, DUPLICATE, World, delete, delivered, upsert
+from tests.fakes.store_world import APPLIED, delete, delivered, upsert
 
 FIELDS = {"size": "size", "note": "note"}
 PLAIN = TableMapping("thing", "key", "version", FIELDS, schema="shop")
@@ -287,22 +288,6 @@ def test_a_column_that_is_just_large_enough_is_accepted(office: PostgresOffice, 
     PostgresStore(office.address, [entity], lanes=LANES).check([entity])
 
 
-def test_guards_that_do_not_name_their_entity_type_are_refused_with_the_statement_that_mends_it(
-    office: PostgresOffice,
-) -> None:
-    with closing(World(office)) as world:
-        world.apply(upsert(1))
-        office.run("ALTER TABLE isthmus.guard DROP COLUMN entity")
-        for act in (world.store.prepare, lambda: world.store.check(world.entities)):
-            with pytest.raises(Refused, match="do not name their entity type") as found:
-                act()
-        office.run(found.value.hint.partition("un: ")[2])
-    with closing(World(office)) as world:
-        world.store.check(world.entities)
-        assert world.apply(upsert(1), upsert(2)) == [DUPLICATE, APPLIED]
-        assert [row["entity"] for row in office.own("guard")] == ["thing"]
-
-
 def test_our_own_tables_must_be_there_and_of_a_version_that_this_release_knows(office: PostgresOffice) -> None:
     store = office.store([])
     office.run("UPDATE isthmus.meta SET value = '2' WHERE name = 'schema_version'")
@@ -322,3 +307,7 @@ def test_our_own_tables_must_be_there_and_of_a_version_that_this_release_knows(o
         office.run("ALTER TABLE isthmus.hidden RENAME TO fence")
     store.check([])
     assert store.versions() == (1, 1)
+
+
+class TestGuards(GuardTableContract):
+    guard = "isthmus.guard"

@@ -13,9 +13,10 @@ from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.errors import IsthmusError, Missing, Refused
 from isthmus.metrics import Metrics
+from tests.contract.store_types_contract import GuardTableContract
 from tests.fakes.clock import FakeClock
 from tests.fakes.sqlite_office import TABLES, SqliteOffice
-from tests.fakes.store_world import APPLIED, DUPLICATE, World, delete, delivered, upsert
+from tests.fakes.store_world import APPLIED, World, delete, delivered, upsert
 
 
 @pytest.fixture
@@ -147,22 +148,6 @@ def test_tables_of_a_newer_release_are_refused(office: SqliteOffice, version: st
             act()
 
 
-def test_guards_that_do_not_name_their_entity_type_are_refused_with_the_statement_that_mends_it(
-    office: SqliteOffice,
-) -> None:
-    with closing(World(office)) as world:
-        world.apply(upsert(1))
-        office.run("ALTER TABLE isthmus_guard DROP COLUMN entity")
-        for act in (world.store.prepare, lambda: world.store.check(world.entities)):
-            with pytest.raises(Refused, match="do not name their entity type") as found:
-                act()
-    office.run(found.value.hint.partition("un: ")[2])
-    with closing(World(office)) as world:
-        world.store.check(world.entities)
-        assert world.apply(upsert(1), upsert(2)) == [DUPLICATE, APPLIED]
-        assert [row["entity"] for row in office.own("guard")] == ["thing"]
-
-
 def test_another_application_finds_the_file_taken(office: SqliteOffice) -> None:
     other = SqliteStore(office.path, [], application="billing")
     for act in (other.prepare, lambda: other.check([])):
@@ -199,3 +184,7 @@ def test_the_reader_of_a_file_without_our_tables_names_the_command(tmp_path: Pat
     office.path.unlink()
     with pytest.raises(Missing, match="isthmus setup"):
         office.reader().trace("k")
+
+
+class TestGuards(GuardTableContract):
+    guard = "isthmus_guard"

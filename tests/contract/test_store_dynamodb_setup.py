@@ -1,6 +1,5 @@
 """Where the DynamoDB store is special: setting up, and what is refused at the start."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,29 +8,19 @@ import pytest
 
 from isthmus.consumer.stores.port import Entity, Store
 from isthmus.errors import Fatal, Missing, Refused
+from tests.contract.store_contract import world
 from tests.fakes.clock import FakeClock, FakeStop
-from tests.fakes.dynamodb_desk import Desk, thing
+from tests.fakes.dynamodb_desk import Desk, office, thing
 from tests.fakes.dynamodb_office import DynamoOffice, make_table
 from tests.fakes.emulator import Emulator
 from tests.fakes.store_world import (
     APPLIED,
     STALE,
-    World,
     delete,
     upsert,
 )
 
-
-@pytest.fixture
-def office(emulator: Emulator) -> DynamoOffice:
-    return DynamoOffice(emulator.client("dynamodb"))
-
-
-@pytest.fixture
-def world(office: DynamoOffice) -> Iterator[World]:
-    made = World(office)
-    yield made
-    made.close()
+__all__ = ["office", "world"]
 
 
 # setting up

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
 from isthmus.errors import Fatal, Missing, TargetDown, Transient
 from isthmus.lifecycle import ThreadStop
+from tests.contract.store_contract import world
 from tests.fakes.clock import FakeClock, FakeStop
-from tests.fakes.dynamodb_desk import Desk, thing
+from tests.fakes.dynamodb_desk import Desk, office, thing
 from tests.fakes.dynamodb_office import DynamoOffice
 from tests.fakes.emulator import Emulator
 from tests.fakes.payloads import MemoryPayloads
@@ -30,17 +31,7 @@ from tests.fakes.store_world import (
     upsert,
 )
 
-
-@pytest.fixture
-def office(emulator: Emulator) -> DynamoOffice:
-    return DynamoOffice(emulator.client("dynamodb"))
-
-
-@pytest.fixture
-def world(office: DynamoOffice) -> Iterator[World]:
-    made = World(office)
-    yield made
-    made.close()
+__all__ = ["office", "world"]
 
 
 # sizes

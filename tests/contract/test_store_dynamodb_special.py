@@ -1,7 +1,6 @@
 """Where the DynamoDB store is special: handlers' actions, items of the user's own shape, values."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,8 @@ import pytest
 from isthmus.change import Change, Kind, version_of
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
 from isthmus.errors import Poison, TargetDown, Transient
-from tests.fakes.dynamodb_desk import Desk, posting, thing
+from tests.contract.store_contract import world
+from tests.fakes.dynamodb_desk import Desk, office, posting, thing
 from tests.fakes.dynamodb_office import DynamoOffice, make_table
 from tests.fakes.emulator import Emulator
 from tests.fakes.store_world import (
@@ -27,17 +27,7 @@ from tests.fakes.store_world import (
     upsert,
 )
 
-
-@pytest.fixture
-def office(emulator: Emulator) -> DynamoOffice:
-    return DynamoOffice(emulator.client("dynamodb"))
-
-
-@pytest.fixture
-def world(office: DynamoOffice) -> Iterator[World]:
-    made = World(office)
-    yield made
-    made.close()
+__all__ = ["office", "world"]
 
 
 # handlers

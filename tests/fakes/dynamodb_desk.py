@@ -2,15 +2,24 @@
 
 from typing import Any
 
+import pytest
+
 from isthmus.change import Change, Kind
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.dynamodb_office import DynamoOffice
+from tests.fakes.emulator import Emulator
 from tests.fakes.store_world import (
     delivered,
 )
+
+
+@pytest.fixture
+def office(emulator: Emulator) -> DynamoOffice:
+    """Give a front office of its own on the embedded emulator."""
+    return DynamoOffice(emulator.client("dynamodb"))
 
 
 class Desk:

@@ -28,6 +28,21 @@ table = "flight"
 url = "sqlite:///front-office.db"
 """
 
+CUSTOMERS = """
+[stream]
+name = "customers"
+[sources.customers]
+pipeline = "isthmus_examples.customers.pipeline:customers"
+url = "sqlite:///back-office.db"
+table = "CUST"
+key = "CUSTNO"
+cursor = "CHGNO"
+order = "commit"
+[entities.customer]
+table = "customer"
+"""
+"""What the customers example needs beside `[aws]` and `[store]`."""
+
 
 class Files:
     """Writes a settings' file and loads it."""

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -25,23 +24,11 @@ from isthmus.lifecycle import ThreadStop
 from isthmus.settings import load
 from tests.fakes import kinesis_mock
 from tests.fakes.kinesis_mock import HOME, KinesisMock
+from tests.fakes.pids import ended, held
+from tests.fakes.settings_file import CUSTOMERS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-DEADLINE_SECONDS = 20.0
-REST = """
-[stream]
-name = "customers"
-[sources.customers]
-pipeline = "isthmus_examples.customers.pipeline:customers"
-url = "sqlite:///back-office.db"
-table = "CUST"
-key = "CUSTNO"
-cursor = "CHGNO"
-order = "commit"
-[entities.customer]
-table = "customer"
-"""
 PARENT = """
 import sys
 from pathlib import Path
@@ -81,21 +68,6 @@ def kinesis(tmp_path: Path) -> Iterator[KinesisMock]:
         pytest.skip(why)
     with KinesisMock(tmp_path / "kinesis") as running:
         yield running
-
-
-@contextlib.contextmanager
-def held(pid: int) -> Iterator[int]:
-    descriptor = os.pidfd_open(pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def ended(process: int) -> bool:
-    waiting = select.poll()
-    waiting.register(process, select.POLLIN)
-    return bool(waiting.poll(DEADLINE_SECONDS * 1000))
 
 
 def needs(*whys: str) -> None:
@@ -155,7 +127,7 @@ def test_the_settings_that_are_printed_lead_to_each_stand_in(dev: Dev, tmp_path:
     needs(kinesis_mock.unavailable(), dynamodb_local.unavailable(HOME), ministack.unavailable())
     told = dev("up", "kinesis-mock", "dynamodb-local", "ministack", "postgresql")
     file = tmp_path / "isthmus.toml"
-    file.write_text("\n".join(['application = "customers"', *told["settings"], REST]), encoding="utf-8")
+    file.write_text("\n".join(['application = "customers"', *told["settings"], CUSTOMERS]), encoding="utf-8")
     settings = load(file)
     access = settings.aws.access
     with contextlib.closing(client(access, "kinesis")) as kinesis:

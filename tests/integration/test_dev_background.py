@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from isthmus.console.dev.folder import Entry, Folder, State
 from isthmus.console.dev.standin import STARTS, Plan, Tied, free_ports
 from isthmus.errors import Fatal
 from isthmus.lifecycle import Stopped, ThreadStop
+from tests.fakes.pids import DEADLINE_SECONDS, ended, held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-DEADLINE_SECONDS = 20.0
 NAME = "sleeper"
 
 SLEEPER = """
@@ -95,21 +94,6 @@ def said(file: Path) -> str:
         text = file.read_text()
         return text.strip() if text.endswith("\n") else ""
     return ""
-
-
-@contextlib.contextmanager
-def held(pid: int) -> Iterator[int]:
-    descriptor = os.pidfd_open(pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def ended(process: int) -> bool:
-    waiting = select.poll()
-    waiting.register(process, select.POLLIN)
-    return bool(waiting.poll(DEADLINE_SECONDS * 1000))
 
 
 @pytest.fixture
@@ -296,7 +280,7 @@ def test_one_that_is_tied_is_retried_told_and_closed(tmp_path: Path) -> None:
 
 
 def test_nothing_begins_for_a_parent_that_is_gone(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "isthmus.console.dev.become", "child-of", "1", sys.executable, "-c", SLEEPER]
+    command = [sys.executable, "-m", "isthmus.console.become", "child-of", "1", sys.executable, "-c", SLEEPER]
     done = subprocess.run([*command, str(tmp_path / "answer")], check=False, timeout=DEADLINE_SECONDS)
     assert done.returncode == 1
     assert not (tmp_path / "answer").exists()

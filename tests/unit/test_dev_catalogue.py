@@ -7,20 +7,8 @@ import pytest
 from isthmus.console.dev.catalogue import KINDS, choose, settings_of
 from isthmus.errors import Missing
 from isthmus.settings import Settings, load
+from tests.fakes.settings_file import CUSTOMERS
 
-REST = """
-[stream]
-name = "customers"
-[sources.customers]
-pipeline = "isthmus_examples.customers.pipeline:customers"
-url = "sqlite:///back-office.db"
-table = "CUST"
-key = "CUSTNO"
-cursor = "CHGNO"
-order = "commit"
-[entities.customer]
-table = "customer"
-"""
 KINESIS, DYNAMODB, ALL = "http://127.0.0.1:4567", "http://127.0.0.1:8000", "http://127.0.0.1:4566"
 ANY, OWN = "test", "own"
 DATABASE = "postgresql://postgres@/postgres?host=/tmp/s"
@@ -52,7 +40,7 @@ def test_what_was_asked_for_by_name_and_cannot_run_is_an_error() -> None:
     assert choose(["postgresql"], {}, together=False).names == ["postgresql"]
 
 
-def loaded(tmp_path: Path, addresses: dict[str, str], rest: str = REST) -> Settings:
+def loaded(tmp_path: Path, addresses: dict[str, str], rest: str = CUSTOMERS) -> Settings:
     file = tmp_path / "isthmus.toml"
     file.write_text("\n".join(['application = "customers"', *settings_of(addresses), rest]), encoding="utf-8")
     return load(file, {"AWS_SECRET_ACCESS_KEY": OWN})
@@ -70,7 +58,7 @@ def test_the_settings_of_all_stand_ins_are_right_as_they_are(tmp_path: Path) -> 
 
 def test_the_settings_of_one_service_alone_keep_their_secret_out_of_the_file(tmp_path: Path) -> None:
     store = '[store]\nurl = "sqlite:///front-office.db"\n'
-    settings = loaded(tmp_path, {"kinesis-mock": KINESIS}, REST + store)
+    settings = loaded(tmp_path, {"kinesis-mock": KINESIS}, CUSTOMERS + store)
     assert settings.aws.access.endpoint("kinesis") == KINESIS
     assert settings.aws.access.endpoint("dynamodb") is None
     assert settings.aws.access.secret == OWN

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.console.dev import dynamodb_local, kcl, kinesis_mock, localstack, ministack, postgresql, programs
+from isthmus.console import programs
+from isthmus.console.dev import dynamodb_local, kcl, kinesis_mock, localstack, ministack, postgresql
 from isthmus.errors import Fatal
 
 

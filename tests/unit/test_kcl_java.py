@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.console import programs
 from isthmus.console.kcl import java
 from isthmus.errors import Missing, Refused
 from isthmus.settings import Settings
@@ -45,7 +46,7 @@ def test_a_java_that_is_not_there_is_missing_and_the_setting_is_named(tmp_path: 
 
 def test_without_any_java_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(java, "_from_a_wheel", lambda: None)
+    monkeypatch.setattr(programs, "_in_wheel", lambda *_: None)
     with pytest.raises(Missing, match="no `java` on the path"):
         java.java_of(settings(tmp_path))
 
@@ -71,7 +72,7 @@ def test_jars_lie_where_the_settings_say(tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(java, "_packaged", lambda: None)
+    monkeypatch.setattr(java, "packaged", lambda: None)
     with pytest.raises(Missing) as missing:
         java.jars_of(settings(tmp_path))
     assert missing.value.hint == "pip install 'isthmus[kcl]'"

@@ -16,8 +16,9 @@ from pathlib import Path
 from isthmus.chance import unique_name
 from isthmus.checkpoint.process import is_dead, process_of
 from isthmus.clock import SystemClock, rfc3339
+from isthmus.console import become
 from isthmus.console.dev.folder import Entry, Folder, State
-from isthmus.console.dev.standin import BECOME, STARTS, Plan, comes_up
+from isthmus.console.dev.standin import STARTS, Plan, comes_up
 from isthmus.errors import Fatal
 from isthmus.lifecycle import Stop
 
@@ -84,7 +85,7 @@ def _begin(folder: Folder, plan: Plan, log: Path) -> Entry:
         into = (os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-P", "-m", BECOME, "after", str(reading), *plan.command],
+            [sys.executable, "-P", "-m", become.MODULE, "after", str(reading), *plan.command],
             {**plan.environment, MARK: mark},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

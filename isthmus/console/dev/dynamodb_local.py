@@ -5,7 +5,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from isthmus.console.dev import programs
+from isthmus.console import programs
 from isthmus.console.dev.install import Part, Say, installed, run, silently
 from isthmus.console.dev.standin import HOST, Plan, Tied, free_ports, url_at
 from isthmus.console.embedded import inherited

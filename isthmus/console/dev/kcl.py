@@ -3,13 +3,13 @@
 Its `setup.py` fetches the jars from Maven Central and checks none of them: here they are checked.
 """
 
-import importlib.util
 import sys
 import zipfile
 from pathlib import Path
 
-from isthmus.console.dev import programs
+from isthmus.console import programs
 from isthmus.console.dev.install import Part, Say, installed, run, silently
+from isthmus.console.kcl.java import packaged
 from isthmus.errors import Fatal
 from isthmus.settings.load import cache_folder
 
@@ -44,12 +44,7 @@ def jars(home: Path | None = None, say: Say = silently) -> list[Path]:
 
     Else they are built in `home`, the user's own install folder unless it is given. Raises `Fatal` when that fails.
     """
-    return _in(_packaged()) or _in(installed(PART, home or cache_folder(), say))
-
-
-def _packaged() -> Path | None:
-    found = importlib.util.find_spec(_PACKAGE)
-    return Path(found.origin).parent / "jars" if found is not None and found.origin is not None else None
+    return _in(packaged()) or _in(installed(PART, home or cache_folder(), say))
 
 
 def _in(folder: Path | None) -> list[Path]:

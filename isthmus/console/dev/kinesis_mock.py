@@ -4,7 +4,7 @@ import tarfile
 from http import HTTPStatus
 from pathlib import Path
 
-from isthmus.console.dev import programs
+from isthmus.console import programs
 from isthmus.console.dev.install import Part, Say, installed, run, silently
 from isthmus.console.dev.standin import HOST, REGION, Plan, Tied, free_ports, url_at
 from isthmus.console.embedded import inherited

@@ -16,7 +16,8 @@ from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
-from isthmus.console.dev import dynamodb_local, kinesis_mock, programs
+from isthmus.console import programs
+from isthmus.console.dev import dynamodb_local, kinesis_mock
 from isthmus.console.dev.install import Part, Say, installed, run, silently
 from isthmus.console.dev.standin import HOST, REGION, Plan, free_ports, url_at
 from isthmus.console.embedded import inherited

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from isthmus.console import become
 from isthmus.console.children import Child
 from isthmus.console.dev.listening import listening
 from isthmus.errors import Fatal
@@ -20,7 +21,6 @@ HOST = "127.0.0.1"
 REGION = "us-east-1"
 STARTS = 3
 """A free port may be taken by somebody else before the stand-in binds it."""
-BECOME = "isthmus.console.dev.become"
 _READY_POLLS = 1200
 _POLL_SECONDS = 0.05
 """Ready within a minute: LocalStack takes 8 s, the others 1 to 2 s on an idle machine."""
@@ -59,7 +59,7 @@ class Tied:
             self._grace = plan.grace
             self._child = Child(
                 plan.name,
-                BECOME,
+                become.MODULE,
                 ["child-of", str(os.getpid()), *plan.command],
                 folder / f"{plan.name}.log",
                 environment=plan.environment,

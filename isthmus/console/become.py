@@ -1,4 +1,4 @@
-"""What a stand-in is until it is itself: `python -m isthmus.console.dev.become HOW NUMBER PROGRAM [ARGUMENT ...]`.
+"""What a program is until it is itself: `python -m isthmus.console.become HOW NUMBER PROGRAM [ARGUMENT ...]`.
 
 HOW is `child-of`: NUMBER is the parent's process ID, and the program begins unless the parent is gone. Or `after`:
 NUMBER is the reading end of a pipe; the program begins, in a session of its own, when a byte comes through it, and
@@ -8,6 +8,7 @@ never when it is closed before.
 import os
 import sys
 
+MODULE = "isthmus.console.become"
 _NEVER = 1
 
 
