@@ -81,7 +81,7 @@ class EntityStatements:
     """
 
     def __init__(self, entity: str, mapping: TableMapping, columns: Mapping[str, Affinity]) -> None:
-        self._row_of = mapping.values or _getter(tuple(mapping.columns))
+        self._row_of = _by_function(mapping.values) if mapping.values else _getter(tuple(mapping.columns))
         self._holds = tuple(_HOLD[columns.get(folded(column), Affinity.TEXT)] for column in mapping.columns.values())
         # Most rows are text for columns that take it as it is: then one question to all values is enough.
         self._takes_text = all(hold in (_as_text, _as_it_is) for hold in self._holds)
@@ -117,15 +117,15 @@ class EntityStatements:
         Raises `Poison` for what its column would not hold exactly.
         """
         data = change.data
-        if not isinstance(data, Mapping):
+        if data.__class__ is not dict and not isinstance(data, Mapping):
             raise Poison("contract", "the data is no object")
         try:
-            row = tuple(self._row_of(data))
+            row = self._row_of(data)
         except KeyError as error:
             raise Poison("contract", f"no field {error.args[0]!r}") from error
         if not (self._takes_text and _TEXTS.issuperset(map(type, row))):
-            row = tuple(hold(value) for hold, value in zip(self._holds, row, strict=True))
-        key = self.key(change.key)
+            row = [hold(value) for hold, value in zip(self._holds, row, strict=True)]
+        key = (change.key,) if self._plain else self.key(change.key)
         return [*key, *row, change.version] if self._versioned else [*key, *row]
 
     def is_held(self, change: Change, held: Sequence[Any]) -> bool:
@@ -147,7 +147,11 @@ def _places(count: int) -> list[str]:
     return [f"j.value ->> {place}" for place in range(1, count + 1)]
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+def _by_function(values: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    return lambda data: tuple(values(data))
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
     if len(names) > 1:
         return itemgetter(*names)
     return lambda data: tuple(data[name] for name in names)
