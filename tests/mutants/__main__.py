@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("isthmus", "examples", "tests", "docs", "pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "Makefile")
 SECONDS = 300
 """A planted bug may make a test wait for ever: that is caught too."""
+CLEAN_SECONDS = 3600
+"""Without one, every test of every planted bug runs in one process."""
 
 
 def main() -> int:
@@ -35,7 +37,10 @@ def main() -> int:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(arguments.jobs):
             copies.put(_copy(Path(folder) / str(number)))
-        clean = _run(copies, None, sorted({test for mutant in chosen for test in mutant.tests}))
+        tests = sorted({test for mutant in chosen for test in mutant.tests})
+        sys.stdout.write(f"{len(chosen)} to plant; first the {len(tests)} tests and files without any ...\n")
+        sys.stdout.flush()
+        clean = _run(copies, None, tests)
         if clean:
             sys.stdout.write(f"the tests fail without any planted bug:\n{clean}\n")
             return 1
@@ -68,21 +73,21 @@ def _run(copies: "SimpleQueue[Path]", mutant: Mutant | None, tests: Iterator[str
     copy = copies.get()
     try:
         if mutant is None:
-            return _first_failure(copy, list(tests))
+            return _first_failure(copy, list(tests), CLEAN_SECONDS)
         file = copy / mutant.file
         sound = file.read_text()
         if sound.count(mutant.old) != 1:
             raise SystemExit(f"{mutant.name}: its place occurs {sound.count(mutant.old)} times in {mutant.file}")
         file.write_text(sound.replace(mutant.old, mutant.new))
         try:
-            return _first_failure(copy, list(tests))
+            return _first_failure(copy, list(tests), SECONDS)
         finally:
             file.write_text(sound)
     finally:
         copies.put(copy)
 
 
-def _first_failure(copy: Path, tests: list[str]) -> str:
+def _first_failure(copy: Path, tests: list[str], seconds: float) -> str:
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
     try:
         run = subprocess.run(
@@ -91,11 +96,11 @@ def _first_failure(copy: Path, tests: list[str]) -> str:
             env={**os.environ, "PYTHONPATH": str(copy)},
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"nothing ended within {SECONDS} s"
+        return f"nothing ended within {seconds} s"
     if run.returncode == 0:
         return ""
     failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
