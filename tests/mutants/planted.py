@@ -163,7 +163,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a delete forgotten: no tombstone",
-        "isthmus/consumer/applier.py",
+        "isthmus/consumer/batch.py",
         "            if entity.kind is _STATE:\n                log.guards",
         "            if entity.kind is _STATE and change.verb is not _DELETE:\n                log.guards",
         (STORE,),
@@ -180,7 +180,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the outbox row forgotten",
-        "isthmus/consumer/applier.py",
+        "isthmus/consumer/batch.py",
         "        if parking.reason != BEHIND:\n            self._log.outbox.append(parking)\n",
         "",
         (STORE,),
@@ -304,7 +304,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what is parked with the same version is freed in its batch",
-        "isthmus/consumer/applier.py",
+        "isthmus/consumer/batch.py",
         "                and old.change.version < newer.version\n",
         "                and old.change.version <= newer.version\n",
         (STORE,),

@@ -22,7 +22,7 @@ RESYNC = "tests/unit/test_resync.py"
 STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a state that is read again counts as unchanged without a look",
-        "isthmus/consumer/applier.py",
+        "isthmus/consumer/batch.py",
         "            return self._unit.same(entity, [part[place].delivered.change for place in again])",
         "            return {part[place].delivered.change.key for place in again}",
         ("tests/contract/test_store_sqlite.py",),

@@ -58,7 +58,7 @@ TYPE_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "handlers work on the very change that is parked",
-        "isthmus/consumer/applier.py",
+        "isthmus/consumer/batch.py",
         "handler(self._unit.transaction, detached_change(change), detached(previous))",
         "handler(self._unit.transaction, change, previous)",
         (STORE,),

@@ -10,7 +10,8 @@ import orjson
 from isthmus.change import Outcome, Verb
 from isthmus.checkpoint.ports import Lease
 from isthmus.checkpoint.progress import Progress
-from isthmus.consumer import applier, deciding
+from isthmus.consumer import batch as batches
+from isthmus.consumer import deciding
 from isthmus.consumer.runtimes import shards
 from isthmus.consumer.stores.port import Log
 from isthmus.errors import OwnershipLost, Transient
@@ -155,7 +156,7 @@ def process_claiming_all(original: Callable[..., None]) -> Callable[..., None]:
 def apply_in_two(self: Any, batch: Any, *_: Any) -> Any:
     with self._session.unit() as part:
         log = Log(0, keeps_history=False)
-        decided = applier._Batch(part, part.load([item.change for item in batch]), self._entities, log)
+        decided = batches.Batch(part, part.load([item.change for item in batch]), self._entities, log)
         outcomes = decided.run(batch)
     with self._session.unit() as part:
         part.save(log)

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from isthmus.checkpoint import memory, ownership, resync
-from isthmus.consumer import applier, deciding, processor
+from isthmus.consumer import applier, batch, deciding, processor
 from isthmus.consumer.runtimes import reader, shards
 from isthmus.consumer.stores.sqlite import unit
 from isthmus.producer import lanes, publisher, service, translator
@@ -55,10 +55,10 @@ MUTANTS: Final = (
     ),
     Mutant("two bundles of a lane are in flight", *_over(_Lanes, "next_request", bugs.next_request_of_many), ("I4",)),
     Mutant("the markers are not awaited", service.Producer, "_mark_epoch", bugs.mark_and_go_on, ("markers",)),
-    Mutant("the fence is forgotten", applier, "fenced", lambda *_: False, ("fence",)),
+    Mutant("the fence is forgotten", batch, "fenced", lambda *_: False, ("fence",)),
     Mutant(
         "the fence is <= for <",
-        applier,
+        batch,
         "fenced",
         lambda change, fences: change.epoch <= fences.get((change.source, change.lane), 0),
         ("I5",),
@@ -117,12 +117,12 @@ MUTANTS: Final = (
     Mutant("the guard is dropped", deciding, "_by_guard", lambda *_: None, ("I2", "I3", "I1", "fence")),
     Mutant("the ledger is not asked", deciding, "_by_ledger", lambda *_: None, ("I2", "consumer")),
     Mutant("guard and effect are two transactions", applier.Applier, "_apply", bugs.apply_in_two, ("I2", "I5", "I3")),
-    Mutant("a state frees what is newer", *_over(applier._Batch, "_free", bugs.free_all), ("I1", "I5")),
-    Mutant("a parked event is overtaken", *_over(applier, "decide", bugs.decide_overtaking), ("I4",)),
-    Mutant("poison is dropped", applier._Batch, "_park", bugs.park_nothing, ("I1", "I5")),
+    Mutant("a state frees what is newer", *_over(batch.Batch, "_free", bugs.free_all), ("I1", "I5")),
+    Mutant("a parked event is overtaken", *_over(batch, "decide", bugs.decide_overtaking), ("I4",)),
+    Mutant("poison is dropped", batch.Batch, "_park", bugs.park_nothing, ("I1", "I5")),
     Mutant(
         "a delete is forgotten",
-        *_over(applier._Batch, "_applied", bugs.applied_without_tombstone),
+        *_over(batch.Batch, "_applied", bugs.applied_without_tombstone),
         ("I5", "I2", "I3", "I1", "fence"),
     ),
     Mutant(
