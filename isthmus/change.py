@@ -22,6 +22,8 @@ MAX_KEY_BYTES = 1024
 RAW_KEY_PREFIX = "~"
 """A key that begins with this was made by Isthmus for something whose real key could not be computed."""
 
+SETTLED_ROW_PREFIX = "~row/"
+"""How a row that was discarded before its key was known stands among settled IDs; see `settled_row`."""
 _HASH_SPACE = 1 << 128
 _GENERATIONS = 10**GENERATION_DIGITS
 _POSITIONS = 10**POSITION_DIGITS
@@ -102,6 +104,18 @@ def version_of(generation: int, position: int) -> str:
     if not (0 <= generation < _GENERATIONS and 0 <= position < _POSITIONS):
         raise ValueError(f"generation {generation} or position {position} does not fit into a version")
     return f"{generation:0{GENERATION_DIGITS}d}{position:0{POSITION_DIGITS}d}"
+
+
+def settled_row(change: Change) -> str:
+    """Give what stands for a change's row among settled IDs, or an empty text where the wire does not name the row.
+
+    A change whose key was not known has an ID of its own; discarded, it is settled under its source's primary key and
+    position too, which the same row has under its real key.
+    """
+    if not change.sourcekey:
+        return ""
+    named = f"{change.source}\0{change.sourcekey}\0{change.version}"
+    return f"{SETTLED_ROW_PREFIX}{row_hash(named.encode())}"
 
 
 def same_generation(one: str, other: str) -> bool:

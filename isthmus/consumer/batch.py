@@ -59,6 +59,8 @@ class Batch:
         self, unit: Unit, memory: Memory, entities: Mapping[str, Entity], log: Log, *, suspect: int | None = None
     ) -> None:
         self.alarms = 0
+        self.redriven: tuple[str, str] | None = None
+        """Key and ID of what comes out of the lot: as poison again it stays there as it is, with one attempt more."""
         self._suspect = suspect
         self._unit = unit
         self._memory = memory
@@ -239,6 +241,10 @@ class Batch:
     def _park(self, index: int, delivered: Delivered, refusal: Refusal) -> None:
         change = delivered.change
         parking = parking_of(delivered, refusal)
+        if (change.key, change.id) == self.redriven:
+            self._log.again[change.key, change.id] = parking
+            self._outcomes[index] = Outcome.PARKED
+            return
         self._log.parked[change.key, change.id] = parking
         self._parked_here.setdefault(change.key, []).append(parking)
         if parking.reason != BEHIND:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb, same_generation
+from isthmus.change import Change, Kind, Outcome, Verb, same_generation, settled_row
 
 
 class Guard(NamedTuple):
@@ -32,6 +32,7 @@ class Memory:
     ledger: dict[str, str] = field(default_factory=dict)
     """Row hash by transaction ID, for those of the batch that took effect (kind `event`)."""
     settled: set[str] = field(default_factory=set)
+    """Of the batch's IDs and rows, those that an operator discarded or edited."""
     parked: dict[tuple[str, str], str] = field(default_factory=dict)
     """Row hash by (key, transaction ID), for those of the batch that lie in the parking lot."""
     newest_parked: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -92,7 +93,7 @@ def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
 
     `kind` is None for an entity type that nobody knows here: whatever is remembered of it counts then.
     """
-    if change.id in memory.settled:
+    if memory.settled and (change.id in memory.settled or settled_row(change) in memory.settled):
         return _DUPLICATE
     # The ledger is asked for every kind: a type that is gone from the settings took effect all the same.
     known = _by_ledger(change, memory) or (None if kind is _EVENT else _by_guard(change, memory))

@@ -9,6 +9,7 @@ from typing import Any
 
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
 from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
@@ -28,7 +29,7 @@ _ORDER = {
     "history": "key, version, txn, outcome",
     "trail": "key",
 }
-_NOT_OF_THE_END = {"place", "before", "told", "decided", "first_at", "last_at", "written"}
+_NOT_OF_THE_END = {"place", "before", "told", "decided", "first_at", "last_at", "written", "at"}
 _EFFECT = "INSERT INTO effect (txn, times) VALUES (?, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
 _VALUES = {
     "plain": Holds.ANY,
@@ -75,6 +76,15 @@ class SqliteOffice:
         session = store.session()
         return Applier(session, entities, clock, metrics, history=history, quick=session)
 
+    def redriver(
+        self, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock, *, history: bool
+    ) -> TransactionalRedriver:
+        assert isinstance(store, SqliteStore)
+        return TransactionalRedriver(store.session(), entities, remake, clock, history=history)
+
+    def lot(self) -> SqliteReader:
+        return self.reader()
+
     def reader(self) -> SqliteReader:
         return SqliteReader(self.path)
 
@@ -112,9 +122,15 @@ class SqliteOffice:
         return error
 
     def break_at(
-        self, decider: Decider | SqliteSession, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self,
+        decider: Decider | Redriver | SqliteSession,
+        at: int,
+        error: BaseException,
+        *,
+        only: str = "",
+        after: bool = False,
     ) -> Callable[[], bool]:
-        session = decider._session if isinstance(decider, Applier) else decider
+        session = decider._session if isinstance(decider, Applier | TransactionalRedriver) else decider
         assert isinstance(session, SqliteSession)
         breaking = Breaking(session._shared.connection, at, error, only, after=after)
         session._shared.connection = breaking  # type: ignore[assignment]

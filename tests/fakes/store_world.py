@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 from isthmus.change import Change, Kind, Outcome, Verb, version_of
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.redrive import Redriver, Remake
+from isthmus.consumer.stores.lot import LotReader
 from isthmus.consumer.stores.port import Decider, Delivered, Entity, Session, Store, TableMapping
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.errors import Poison, Transient
@@ -84,7 +86,14 @@ class FrontOffice(Protocol):
         """Give a decider with connections of its own."""
         ...
 
+    def redriver(
+        self, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock, *, history: bool
+    ) -> Redriver:
+        """Give a redriver with connections of its own."""
+        ...
+
     def reader(self) -> StoreReader: ...
+    def lot(self) -> LotReader: ...
     def fresh(self) -> "FrontOffice":
         """Give another one, empty."""
         ...
@@ -102,9 +111,9 @@ class FrontOffice(Protocol):
         ...
 
     def break_at(
-        self, decider: Decider, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self, decider: Decider | Redriver, at: int, error: BaseException, *, only: str = "", after: bool = False
     ) -> Callable[[], bool]:
-        """Make one statement of a decider raise instead of run: number `at`, from 0, of those with `only` in them.
+        """Make one statement raise instead of run: number `at`, from 0, of those with `only` in them.
 
         With `after` it runs first. Give a function that says whether it happened.
         """
@@ -118,8 +127,8 @@ class FrontOffice(Protocol):
         """Give the rows of one of our own tables, in a fixed order, without moments and places.
 
         `guard` (key, version, txn, rowhash, deleted), `ledger` (txn, ...), `settled` (txn), `parked` (key, txn,
-        version, reason, message, event, ...), `outbox` (key, txn, event, ...), `fence` (source, lane, epoch) and
-        `history`.
+        version, reason, message, event, attempts, ...), `outbox` (key, txn, event, ...), `audit` (deed, who, why, key,
+        txn, event, made), `fence` (source, lane, epoch) and `history`.
         """
         ...
 
@@ -191,6 +200,12 @@ class World:
     def _decider(self, store: Store) -> Decider:
         by_name = {entity.name: entity for entity in self.entities}
         return self.office.decider(store, by_name, self.clock, self.metrics, history=self.history)
+
+    def redriver(self, remake: Remake) -> Redriver:
+        """Give a redriver, as another process has one."""
+        by_name = {entity.name: entity for entity in self.entities}
+        store = self.office.store(self.entities)
+        return self.office.redriver(store, by_name, remake, self.clock, history=self.history)
 
     @property
     def session(self) -> Session:

@@ -5,13 +5,14 @@ What every store offers a consumer is `Store` and `Decider`; every adapter passe
 applier makes a decider of; such an adapter passes `store_transaction_contract.py` too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.lot import Audited, Waiting
 from isthmus.contracts import Bounds
 from isthmus.errors import IsthmusError, Poison
 from isthmus.lifecycle import Stop
@@ -125,6 +126,14 @@ class Log:
     """By key and entity type: the version below which everything parked of them is superseded."""
     history: list[Told] = field(default_factory=list)
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
+    redriven: list[tuple[str, str]] = field(default_factory=list)
+    """Key and ID of what leaves the lot without being superseded: it was decided, or discarded."""
+    again: dict[tuple[str, str], Parking] = field(default_factory=dict)
+    """What lies in the lot, was tried again and stays there: one attempt more, and its newest reason."""
+    edited: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """New events of what lies in the lot."""
+    settled: list[str] = field(default_factory=list)
+    audit: list[Audited] = field(default_factory=list)
 
 
 class Pruned(NamedTuple):
@@ -212,6 +221,13 @@ class Unit(Protocol):
         """Give what is remembered of the keys, transaction IDs and lanes of these changes: of a key, of all types."""
         ...
 
+    def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
+        """Give the first of what is parked of a key, in the order of their versions; with `only`, of these IDs.
+
+        The key is locked from then on.
+        """
+        ...
+
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows, by key, as they are in this transaction.
 
@@ -251,7 +267,7 @@ class Unit(Protocol):
         ...
 
     def save(self, log: Log) -> None:
-        """Write everything else: guards, ledger, what is freed and parked, outbox, history, fences."""
+        """Write everything else of the log. What is redriven goes before anything is freed: it is not superseded."""
         ...
 
 

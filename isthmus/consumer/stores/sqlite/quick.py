@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from isthmus.change import Change, Outcome, Verb
+from isthmus.change import Change, Outcome, Verb, settled_row
 from isthmus.consumer.deciding import fenced
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn
 from isthmus.consumer.stores.sqlite import statements as sql
@@ -96,7 +96,8 @@ def _plain(connection: sqlite3.Connection, batch: Sequence[Delivered]) -> bool:
         if run(sql.NEWEST_PARKED, (keys,)).fetchone() is not None:
             return False
     if any_event or any_settled:
-        txns = orjson.dumps([delivered.change.id for delivered in batch]).decode()
+        rows = filter(None, (settled_row(delivered.change) for delivered in batch)) if any_settled else ()
+        txns = orjson.dumps([*(delivered.change.id for delivered in batch), *rows]).decode()
         if run(sql.LEDGER, (txns,)).fetchone() is not None or run(sql.SETTLED, (txns,)).fetchone() is not None:
             return False
     return True

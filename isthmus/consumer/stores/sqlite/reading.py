@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.lot import ParkedKey, Selection, Waiting
 from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
 from isthmus.consumer.stores.sqlite.connection import reading
 from isthmus.consumer.stores.sqlite.errors import WrongStatement
+from isthmus.consumer.stores.sqlite.statements import WAITING, waiting_of
 from isthmus.consumer.stores.sqlite.trail import WALK
 from isthmus.errors import Missing
 
@@ -34,6 +36,14 @@ _GUARD = "SELECT version, txn, rowhash, deleted, entity FROM isthmus_guard WHERE
 _LEDGER = "SELECT decided FROM isthmus_ledger WHERE txn = ?"
 _HISTORY = f"""SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
     FROM ({WALK}) ORDER BY version, txn, place"""  # noqa: S608 - constants only
+_PARKED_KEYS = """SELECT p.key, count(*), coalesce(min(CASE WHEN p.reason <> 'behind' THEN p.reason END), 'behind'),
+    min(p.source), min(p.entity), min(p.first_at) FROM isthmus_parked p WHERE p.key > :after
+    AND (:key IS NULL OR p.key = :key)
+    AND (:prefix IS NULL OR substr(p.key, 1, length(:prefix)) = :prefix)
+    AND p.key IN (SELECT f.key FROM isthmus_parked f WHERE f.key = p.key
+        AND (:reason IS NULL OR f.reason = :reason) AND (:source IS NULL OR f.source = :source)
+        AND (:since IS NULL OR f.first_at >= :since) AND (:until IS NULL OR f.first_at < :until))
+    GROUP BY p.key ORDER BY p.key LIMIT :most"""
 _PARKED = """SELECT key, version, txn, source, epoch, detected, arrived, reason, message, stage, shard, sequence,
     attempts, first_at, last_at FROM isthmus_parked WHERE key = ? ORDER BY version, place"""
 
@@ -62,6 +72,19 @@ class SqliteReader:
                 if found is not None:
                     return _trace(connection, found[0], key_or_txn)
         return None
+
+    def parked_keys(self, selection: Selection, *, after: str = "", most: int = 100) -> list[ParkedKey]:
+        """Give the first keys behind `after`."""
+        names = dict(zip(("key", "prefix", "reason", "source", "since", "until"), selection, strict=True))
+        with self._moment() as connection:
+            found = connection.execute(_PARKED_KEYS, {**names, "after": after, "most": most})
+            return [ParkedKey(*row) for row in found]
+
+    def parked_of(self, key: str, *, skip: int = 0, most: int = 100) -> list[Waiting]:
+        """Give changes of a key, but for the first `skip`."""
+        with self._moment() as connection:
+            names = {"key": key, "most": most, "skip": skip, "only": None}
+            return [waiting_of(row) for row in connection.execute(WAITING, names)]
 
     @contextmanager
     def _moment(self) -> Iterator[sqlite3.Connection]:

@@ -29,6 +29,12 @@ STATEMENTS = (
         place INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, txn TEXT NOT NULL, source TEXT NOT NULL,
         reason TEXT NOT NULL, shard TEXT NOT NULL, sequence TEXT NOT NULL, event BLOB NOT NULL,
         written INTEGER NOT NULL)""",
+    # Who discarded or edited what, and why: the change as it was, for good.
+    """CREATE TABLE IF NOT EXISTS isthmus_audit (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+        deed TEXT NOT NULL, key TEXT NOT NULL, txn TEXT NOT NULL, version TEXT NOT NULL, source TEXT NOT NULL,
+        entity TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, event BLOB NOT NULL, made BLOB)""",
+    "CREATE INDEX IF NOT EXISTS isthmus_audit_key ON isthmus_audit (key, txn)",
     """CREATE TABLE IF NOT EXISTS isthmus_fence (
         source TEXT NOT NULL, lane INTEGER NOT NULL, epoch INTEGER NOT NULL,
         PRIMARY KEY (source, lane)) WITHOUT ROWID""",
@@ -46,5 +52,5 @@ STATEMENTS = (
 OWNED_BY = "INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('application', '{application}')"
 """Notes whose tables they are, where nobody has."""
 
-_NAMES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history", "trail")
+_NAMES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "audit", "fence", "history", "trail")
 TABLES = tuple(f"isthmus_{name}" for name in _NAMES)

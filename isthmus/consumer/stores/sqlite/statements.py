@@ -3,6 +3,7 @@
 from typing import Any
 
 from isthmus.change import GENERATION_DIGITS
+from isthmus.consumer.stores.lot import Audited, Waiting
 from isthmus.consumer.stores.port import Delivered, Parking
 
 ANYTHING = """SELECT EXISTS (SELECT 1 FROM isthmus_ledger), EXISTS (SELECT 1 FROM isthmus_parked),
@@ -36,6 +37,19 @@ SAVE_OUTBOX = """INSERT INTO isthmus_outbox (key, txn, source, reason, shard, se
 SAVE_FENCE = """INSERT INTO isthmus_fence (source, lane, epoch) VALUES (?, ?, ?)
     ON CONFLICT (source, lane) DO UPDATE SET epoch = max(epoch, excluded.epoch)"""
 
+WAITING = """SELECT key, txn, version, rowhash, source, entity, epoch, detected, arrived, reason, message, stage, event,
+    decodable, shard, sequence, attempts, first_at, last_at,
+    EXISTS (SELECT 1 FROM isthmus_audit a WHERE a.key = p.key AND a.txn = p.txn AND a.deed = 'edit')
+    FROM isthmus_parked p WHERE key = :key AND (:only IS NULL OR txn IN (SELECT value FROM json_each(:only)))
+    ORDER BY version, place LIMIT :most OFFSET :skip"""
+TAKE_OUT = "DELETE FROM isthmus_parked WHERE key = ? AND txn = ?"
+TRIED_AGAIN = """UPDATE isthmus_parked SET reason = ?, message = ?, stage = ?, attempts = attempts + 1, last_at = ?
+    WHERE key = ? AND txn = ?"""
+EDIT = "UPDATE isthmus_parked SET event = ? WHERE key = ? AND txn = ?"
+SETTLE = "INSERT INTO isthmus_settled (txn, decided) VALUES (?, ?) ON CONFLICT (txn) DO NOTHING"
+AUDIT = """INSERT INTO isthmus_audit (at, who, why, deed, key, txn, version, source, entity, reason, message, event,
+    made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
 FREE = "DELETE FROM isthmus_parked WHERE key = ? AND entity = ? AND version < ?"
 
 
@@ -43,6 +57,19 @@ def ledger_row(delivered: Delivered, now_ms: int) -> tuple[Any, ...]:
     """Give the values of SAVE_LEDGER."""
     change = delivered.change
     return (change.id, change.key, change.version, change.rowhash, now_ms)
+
+
+def waiting_of(row: tuple[Any, ...]) -> Waiting:
+    """Give what a row of WAITING says."""
+    waiting = Waiting(*row)
+    return waiting._replace(decodable=bool(waiting.decodable), edited=bool(waiting.edited))
+
+
+def audit_row(audited: Audited, now_ms: int) -> tuple[Any, ...]:
+    """Give the values of AUDIT."""
+    deed, waiting, who, why, event = audited
+    names = (waiting.key, waiting.txn, waiting.version, waiting.source, waiting.entity)
+    return (now_ms, who, why, str(deed), *names, waiting.reason, waiting.message, waiting.event, event)
 
 
 def parked_row(parking: Parking, now_ms: int) -> tuple[Any, ...]:

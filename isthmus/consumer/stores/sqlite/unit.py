@@ -1,15 +1,16 @@
 """One transaction on SQLite: what the pure rules decided becomes a handful of statements for many rows."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 import orjson
 
-from isthmus.change import Change, Verb
+from isthmus.change import Change, Verb, settled_row
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import Entity, Log, NoPlaces, Undone
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
@@ -48,7 +49,8 @@ class SqliteUnit:
             if any_trail:
                 self._trails.load(keys)
             if any_event or any_settled:
-                txns = _json(list({change.id for change in changes}))
+                rows = filter(None, map(settled_row, changes)) if any_settled else ()
+                txns = _json(list({*(change.id for change in changes), *rows}))
                 memory.ledger = dict(run(sql.LEDGER, (txns,)))
                 memory.settled = {txn for (txn,) in run(sql.SETTLED, (txns,))}
             if any_parked:
@@ -59,6 +61,12 @@ class SqliteUnit:
                 for key, txn, rowhash in run(sql.PARKED, (_json(places),)):
                     memory.parked[key, txn] = rowhash
         return memory
+
+    def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
+        """Give the first of what is parked of a key."""
+        names = {"key": key, "most": most, "skip": 0, "only": _json(list(only)) if only else None}
+        with translated():
+            return [sql.waiting_of(row) for row in self._connection.execute(sql.WAITING, names)]
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows by key."""
@@ -132,6 +140,8 @@ class SqliteUnit:
 
     def _save(self, log: Log) -> None:
         many, now, head = self._connection.executemany, log.decided_ms, self._trails.head
+        if log.redriven or log.again or log.edited:
+            self._save_redriven(log)
         freed = [(key, entity, version) for (key, entity), version in log.freed.items()]
         if log.keeps_history and (log.history or freed):
             # Before the guards, which hold where a trail begins, and before what is freed is gone.
@@ -148,6 +158,15 @@ class SqliteUnit:
             many(sql.SAVE_OUTBOX, [sql.outbox_row(parking, now) for parking in log.outbox])
         if log.fences:
             many(sql.SAVE_FENCE, [(source, lane, epoch) for (source, lane), epoch in log.fences.items()])
+
+    def _save_redriven(self, log: Log) -> None:
+        many, now = self._connection.executemany, log.decided_ms
+        # First of all: what is freed after this is told of as superseded.
+        many(sql.TAKE_OUT, log.redriven)
+        many(sql.TRIED_AGAIN, [(*parking[1:4], now, *place) for place, parking in log.again.items()])
+        many(sql.EDIT, [(event, *place) for place, event in log.edited.items()])
+        many(sql.SETTLE, [(txn, now) for txn in log.settled])
+        many(sql.AUDIT, [sql.audit_row(audited, now) for audited in log.audit])
 
 
 def _deletes(change: Change) -> bool:
