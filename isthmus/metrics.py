@@ -87,6 +87,18 @@ class Metrics:
             ["shard"],
             registry=registry,
         )
+        self.decided_until = Gauge(
+            "isthmus_shard_decided_until_timestamp_seconds",
+            "Everything that arrived in the shard before this moment is decided.",
+            ["shard"],
+            registry=registry,
+        )
+        self.lost_ranges = Counter(
+            "isthmus_lost_ranges_total",
+            "Ranges of a shard that retention took, or may have taken, before they were read.",
+            ["shard"],
+            registry=registry,
+        )
         self.parked_keys = Gauge(
             "isthmus_parked_keys",
             "Keys with something in the parking lot, by why; one key may be there for several reasons.",
@@ -95,6 +107,17 @@ class Metrics:
         )
         self.parked = Counter(
             "isthmus_parked_total", "Changes put into the parking lot.", ["reason"], registry=registry
+        )
+        self.breaker_open = Gauge(
+            "isthmus_breaker_open", "1 while nothing is tried on a target that is away.", ["target"], registry=registry
+        )
+        self.letters_sent = Counter(
+            "isthmus_dead_letters_sent_total", "Copies that the dead-letter queue took.", ["reason"], registry=registry
+        )
+        self.outbox_oldest = Gauge(
+            "isthmus_outbox_oldest_timestamp_seconds",
+            "When the oldest copy that the dead-letter queue has not taken yet was written; 0: none waits.",
+            registry=registry,
         )
         self.hash_alarms = Counter(
             "isthmus_rowhash_mismatches_total",

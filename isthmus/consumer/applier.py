@@ -34,6 +34,11 @@ class Applier:
         """Give the connection back. Safe to repeat."""
         self._session.close()
 
+    def probe(self) -> None:
+        """Begin and end a transaction that does nothing."""
+        with self._session.unit():
+            pass
+
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         """Decide every change of the batch, in order; give one outcome each, None for an epoch marker.
 

@@ -18,6 +18,7 @@ from isthmus.consumer.deciding import count
 from isthmus.consumer.feed import Place, Record
 from isthmus.consumer.parking import event_bytes
 from isthmus.consumer.stores.port import Decider, Delivered, Refusal
+from isthmus.consumer.target import Target
 from isthmus.errors import Poison
 from isthmus.lifecycle import Stop, Stopped
 from isthmus.metrics import Metrics
@@ -58,7 +59,9 @@ class ShardProcessor:
         attempts: AttemptsByPart,
         settings: ProcessorSettings,
         counts: Mapping[str, int] | None = None,
+        target: Target | None = None,
     ) -> None:
+        """Decide through `target`, which all shards of a process share; None: each waits for the store by itself."""
         self._shard = shard
         self._decider = decider
         self._payloads = payloads
@@ -72,6 +75,7 @@ class ShardProcessor:
         # A payload goes into an event, and that into a bundle: it leaves two levels, or it could not be written again.
         levels = min(settings.limits.max_depth, DEFAULT_LIMITS.max_depth) - 2
         self._payload_limits = replace(settings.limits, max_depth=levels)
+        self._target = target
         self._counts = dict(counts or {})
         self._position: Place | None = None
 
@@ -180,7 +184,7 @@ class ShardProcessor:
         )
 
     def _apply(self, batch: Sequence[Delivered]) -> None:
-        outcomes = self._until_done(self._store_attempts, partial(self._timed, batch))
+        outcomes = self._until_done(self._store_attempts, partial(self._reached, batch))
         now = self._clock.now_ms()
         observe = self._metrics.freshness.observe
         for delivered, outcome in zip(batch, outcomes, strict=True):
@@ -192,6 +196,11 @@ class ShardProcessor:
             self._counts[name] = self._counts.get(name, 0) + number
             self._metrics.outcomes.labels(self._shard, name).inc(number)
         self._metrics.batch_changes.observe(len(batch))
+
+    def _reached(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        if self._target is None:
+            return self._timed(batch)
+        return self._target.reach(partial(self._timed, batch), self._decider.probe, stop=self._stop)
 
     def _timed(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         begun = self._clock.monotonic()

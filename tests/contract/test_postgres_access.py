@@ -23,7 +23,7 @@ from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.postgres_office import LANES, PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
-from tests.fakes.store_world import APPLIED, World, delivered, upsert
+from tests.fakes.store_world import APPLIED, World, delivered, untranslated, upsert
 
 ROLE = f"isthmus_clerk_{os.getpid()}"
 THING = Entity("thing", Kind.STATE, TableMapping("thing", "key", "version", {"size": "size"}), None)
@@ -82,6 +82,7 @@ def opened(address: PostgresAddress) -> None:
         ("INSERT, DELETE ON thing", "has not the right to INSERT, DELETE in"),
         ("SELECT ON thing", "has not the right to SELECT in"),
         ("UPDATE ON isthmus.guard", "has not the right to UPDATE in"),
+        ("INSERT ON isthmus.audit", "has not the right to INSERT in"),
         ("SELECT ON isthmus.meta", "has not the right to SELECT in"),
         ("USAGE ON SCHEMA isthmus", "may not use the schema 'isthmus'"),
         ("CREATE ON SCHEMA isthmus", "may not make tables in the schema 'isthmus'"),
@@ -163,6 +164,20 @@ def test_a_right_that_is_taken_away_later_stops_the_process_and_parks_nothing(of
         error = refusal(lambda: world.apply(upsert(1)))
         assert "permission denied for table thing" in error.message
         assert not any(world.state().values())
+
+
+def test_who_redrives_needs_no_right_to_change_what_the_audit_says(office: PostgresOffice) -> None:
+    office.run(f"REVOKE UPDATE, DELETE ON isthmus.audit FROM {ROLE}")
+    mine = store(clerk(office))
+    mine.check([])
+    with closing(World(office)) as world:
+        world.apply(untranslated(1), untranslated(2))
+        with closing(office.redriver(mine, {}, lambda _: (), world.clock, history=True)) as redriver:
+            first, second = office.lot().parked_of("k")
+            assert redriver.edit("k", first, b"another", who="ada", why="a test")
+            assert redriver.discard("k", [second.txn], who="ada", why="a test") == 1
+            assert redriver.redrive("k").outcomes == {"filtered": 1}
+    assert [row["deed"] for row in office.own("audit")] == ["edit", "discard"]
 
 
 def test_who_may_make_no_schema_is_told_what_to_have_run_and_needs_no_more_once_it_is_there(

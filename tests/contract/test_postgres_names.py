@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from isthmus.change import Kind
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.stores.lot import Selection
 from isthmus.consumer.stores.port import Entity, TableMapping
-from isthmus.consumer.stores.postgres.names import bytes_array, number_array, quoted, text_array
+from isthmus.consumer.stores.postgres.names import beyond, bytes_array, number_array, quoted, text_array
 from isthmus.consumer.stores.postgres.reading import PostgresReader
 from isthmus.consumer.stores.postgres.store import PostgresStore
 from isthmus.metrics import Metrics
@@ -92,6 +93,8 @@ def test_a_table_a_schema_a_column_and_a_type_may_have_any_name(office: Postgres
     assert sorted(row[:2] for row in office.run(f"TABLE {schema}.{q}")) == [("h", "fine"), ("k", "fine")]
     reader = PostgresReader(own)
     assert reader.counts()["guards"] == 2
+    assert reader.parked_keys(Selection(prefix="k", reason="no-airport", source="nobody")) == []
+    assert reader.parked_of("k") == []
     found = reader.trace("k")
     assert found is not None
     assert len(found.history) == 5
@@ -132,13 +135,22 @@ def test_a_key_that_its_column_would_cut_is_parked(office: PostgresOffice) -> No
 @given(
     texts=st.lists(st.none() | TEXTS | st.sampled_from(KEYS)),
     numbers=st.lists(st.integers(-(2**63), 2**63 - 1)),
-    data=st.lists(st.binary(max_size=6)),
+    data=st.lists(st.none() | st.binary(max_size=6)),
 )
 def test_an_array_is_read_as_it_was_meant(
-    office: PostgresOffice, texts: list[str | None], numbers: list[int], data: list[bytes]
+    office: PostgresOffice, texts: list[str | None], numbers: list[int], data: list[bytes | None]
 ) -> None:
     arrays = text_array(texts), number_array(numbers), bytes_array(data)
     assert office.run("SELECT %s::text[], %s::bigint[], %s::bytea[]", arrays) == [(texts, numbers, data)]
+
+
+@given(prefix=TEXTS | st.sampled_from(["a\ud7ff", "\U0010ffff", "b\U0010ffff\U0010ffff"]), rest=TEXTS, other=TEXTS)
+def test_all_texts_that_begin_so_lie_below_what_is_beyond_and_no_others(prefix: str, rest: str, other: str) -> None:
+    behind = beyond(prefix)
+    for text in (prefix + rest, prefix + other, other, rest):
+        encoded = text.encode()
+        is_between = encoded >= prefix.encode() and (behind is None or encoded < behind.encode())
+        assert is_between is text.startswith(prefix)
 
 
 def test_an_identifier_with_a_nul_is_none() -> None:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from isthmus.change import Kind, Outcome
+from isthmus.change import Change, Kind, Outcome, settled_row
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.stores.port import Entity, TableMapping
 from isthmus.errors import Transient
@@ -17,6 +17,7 @@ from tests.fakes.postgres_office import PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
 from tests.fakes.store_world import (
     APPLIED,
+    DUPLICATE,
     PARKED,
     delivered,
     marker,
@@ -48,6 +49,26 @@ class TestQuick(StoreQuickContract):
 
 def test_it_steps_aside_for_a_fence_of_its_source_in_another_lane(office: PostgresOffice) -> None:
     steps_aside(office, lambda world: world.apply(marker(2, lane=3)))
+
+
+def test_once_a_row_is_settled_it_asks_for_rows_and_goes_on(office: PostgresOffice) -> None:
+    row = upsert(1, "row")._replace(sourcekey="[1]")
+    office.settle(settled_row(row))
+    with closing(office.store([THING]).session()) as session:
+        applier = Applier(session, {"thing": THING}, FakeClock(), Metrics(), history=True)
+
+        def quick(*changes: Change) -> bool:
+            return session.take([delivered(each) for each in changes], [THING] * len(changes), 1, history=True).done
+
+        # Nobody knows yet which rows to ask for.
+        assert not quick(upsert(1, "a"))
+        assert applier.apply([delivered(upsert(1, "a"))]) == [APPLIED]
+        assert quick(upsert(2, "a"), upsert(1, "b")._replace(sourcekey="[1]", source="others"))
+        assert not quick(upsert(3, "a"), row)
+        assert applier.apply([delivered(upsert(3, "a")), delivered(row)]) == [APPLIED, DUPLICATE]
+        office.run("DELETE FROM isthmus.settled")
+        assert applier.apply([delivered(upsert(4, "a")), delivered(row)]) == [APPLIED] * 2
+        assert quick(upsert(5, "a"), upsert(2, "row"))
 
 
 # guesses

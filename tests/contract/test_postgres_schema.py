@@ -14,6 +14,7 @@ from isthmus.consumer.stores.postgres.statements import Statements
 from isthmus.consumer.stores.postgres.store import PostgresStore
 from isthmus.errors import Missing, Refused
 from tests.contract.store_contract import EVENTS, STATES
+from tests.contract.store_redrive_contract import Mended
 from tests.fakes.clock import FakeStop
 from tests.fakes.postgres_office import LANES, PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
@@ -21,6 +22,17 @@ from tests.fakes.store_world import ByModel, World, agrees, delete, event, marke
 
 FROZEN = Path(__file__).parent / "data" / "postgres_schema_1.sql"
 FROZEN_SCHEMA = "isthmus_old"
+ADDED = tuple(
+    statement.replace("words", 'text COLLATE "C" NOT NULL')
+    for statement in (
+        """CREATE TABLE IF NOT EXISTS "isthmus_old".audit (
+        place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at bigint NOT NULL, who words, why words,
+        deed words, key words, txn words, version words, source words, entity words, reason words,
+        message words, event bytea NOT NULL, made bytea)""",
+        'CREATE INDEX IF NOT EXISTS audit_key ON "isthmus_old".audit (key, txn)',
+    )
+)
+"""What was added to version 1: a table of its own, of which a release that does not know it sees nothing."""
 LATER = "{table} ADD COLUMN later_text text, ADD COLUMN later_number bigint NOT NULL DEFAULT 7"
 
 
@@ -49,8 +61,8 @@ def frozen(kind: str) -> dict[str, str]:
 
 
 def frozen_statements() -> Statements:
-    """Give what the frozen release runs, on the schema of this one."""
-    old: Statements = object.__new__(Statements)
+    """Give what the frozen release runs, on the schema of this one. What it does not know is as it is now."""
+    old = Statements("isthmus")
     for name, text in frozen("run").items():
         object.__setattr__(old, name, text.replace(f'"{FROZEN_SCHEMA}"', '"isthmus"'))
     return old
@@ -85,7 +97,7 @@ def lives_on(world: World, office: PostgresOffice) -> None:
 
 
 def with_later_columns(office: PostgresOffice, name: str) -> None:
-    for table in schema.TABLES:
+    for table in [table for table in schema.TABLES if table in relations(office, name)]:
         office.run(f'ALTER TABLE "{name}".{LATER.format(table=table)}')
 
 
@@ -111,7 +123,7 @@ def test_a_release_of_the_first_version_goes_on_working_on_the_schema_of_this_on
     office: PostgresOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = frozen_statements()
-    assert {each.name for each in fields(Statements)} <= set(frozen("run"))
+    assert set(frozen("run")) <= {each.name for each in fields(Statements)}
     with_later_columns(office, "isthmus")
     with closing(World(office)) as world:
         assert isinstance(world.store, PostgresStore)
@@ -125,8 +137,45 @@ def test_a_release_of_the_first_version_goes_on_working_on_the_schema_of_this_on
 def test_what_this_release_makes_is_what_was_frozen() -> None:
     # Another text here is another version: it gets a number and a frozen copy of its own, and this one stays.
     made = list(schema.statements(FROZEN_SCHEMA, date(2020, 3, 15)))
+    assert [each for each in made if each in ADDED] == list(ADDED)
+    made = [each for each in made if each not in ADDED]
     assert list(frozen("make").values())[: len(made)] == made
     assert schema.SCHEMA_VERSION == 1
+
+
+def test_an_installation_of_the_first_release_gets_what_was_added_and_is_refused_until_it_has_it(
+    office: PostgresOffice,
+) -> None:
+    office.run("DROP SCHEMA isthmus CASCADE")
+    office.run("; ".join(frozen("make").values()))
+    office.run(f"ALTER SCHEMA {FROZEN_SCHEMA} RENAME TO isthmus")
+    office.run("INSERT INTO isthmus.guard VALUES ('old', '1', 'old-1', '', false, 'thing', 1)")
+    store = office.store([])
+    with pytest.raises(Missing, match=r"no table isthmus\.audit of ours") as found:
+        store.check([])
+    assert "isthmus store init" in found.value.hint
+    for _ in range(2):
+        store.prepare()
+        store.check([])
+    assert store.versions() == (1, 1)
+    assert [row["key"] for row in office.own("guard")] == ["old"]
+    with closing(World(office)) as world:
+        world.apply(untranslated(1))
+        with closing(world.redriver(Mended())) as redriver:
+            assert redriver.discard("k", ["k-1"], who="ada", why="a test") == 1
+        assert len(office.own("audit")) == 1
+    remade(office)
+
+
+def test_nothing_that_an_operator_did_is_ever_forgotten(office: PostgresOffice) -> None:
+    with closing(World(office)) as world:
+        world.apply(untranslated(1))
+        with closing(world.redriver(Mended())) as redriver:
+            redriver.discard("k", ["k-1"], who="ada", why="a test")
+        after = world.clock.now_ms() + 1
+        stop = FakeStop(world.clock)
+        assert world.store.prune(memory_before_ms=after, history_before_ms=after, stop=stop).settled == 1
+        assert [(row["txn"], row["who"]) for row in office.own("audit")] == [("k-1", "ada")]
 
 
 def test_a_later_column_keeps_its_values_when_a_month_is_made(office: PostgresOffice) -> None:

@@ -6,6 +6,7 @@ from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_redrive_contract import StoreRedriveContract
 from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.dynamodb_office import DynamoOffice
@@ -24,6 +25,10 @@ class TestStore(StoreContract, StoreLifeContract):
 
 
 class TestEffects(StoreEffectsContract):
+    pass
+
+
+class TestRedrive(StoreRedriveContract):
     pass
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_redrive_contract import StoreRedriveContract
 from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.dynamodb_local import DynamoLocal, unavailable
@@ -30,6 +31,10 @@ def office(local: DynamoLocal) -> DynamoOffice:
 
 
 class TestStore(StoreContract, StoreLifeContract):
+    pass
+
+
+class TestRedrive(StoreRedriveContract):
     pass
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
@@ -11,14 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.change import Change, Kind, Outcome
+from isthmus.change import Change, Outcome
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
-from isthmus.consumer.stores.port import Entity
 from isthmus.errors import TargetDown
 from tests.contract.store_life_contract import Crash, decided
 from tests.fakes import store_orders as orders
 from tests.fakes.clock import FakeStop
-from tests.fakes.dynamodb_office import DynamoOffice
+from tests.fakes.dynamodb_desk import Metering, PlainOffice
 from tests.fakes.emulator import Emulator
 from tests.fakes.store_world import (
     APPLIED,
@@ -34,17 +33,6 @@ from tests.fakes.store_world import (
     untranslated,
     upsert,
 )
-
-
-class PlainOffice(DynamoOffice):
-    """One whose entities of kind `state` have no handlers."""
-
-    def _mine(self, entity: Entity) -> Entity:
-        mine = super()._mine(entity)
-        return Entity(mine.name, mine.kind, mine.mapping, mine.validate) if mine.kind is Kind.STATE else mine
-
-    def fresh(self) -> "PlainOffice":
-        return PlainOffice(self.client, self.payloads, **self._given)
 
 
 class PlainModel(ByModel):
@@ -248,24 +236,6 @@ def test_a_longer_memory_reaches_what_ttl_was_told_before(world: World, office: 
         assert ends() == ({before + memory_ms // 1000} if longer else set())
         assert quiet.apply(upsert(1), delete(2), event(1, "e")) == [STALE, DUPLICATE, DUPLICATE]
         assert quiet.apply(upsert(3)) == [APPLIED]
-
-
-class Metering:
-    """A client that adds up the capacity units of each kind of request."""
-
-    def __init__(self, client: Any) -> None:
-        self.units: dict[str, float] = {}
-        self._client = client
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def send(**wanted: Any) -> Any:
-            answer = getattr(self._client, name)(**wanted, ReturnConsumedCapacity="TOTAL")
-            consumed = answer["ConsumedCapacity"]
-            for each in consumed if isinstance(consumed, list) else [consumed]:
-                self.units[name] = self.units.get(name, 0) + each["CapacityUnits"]
-            return answer
-
-        return send
 
 
 def test_an_upsert_of_under_1_kb_is_one_write_unit(emulator: Emulator) -> None:

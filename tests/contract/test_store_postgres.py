@@ -8,6 +8,7 @@ from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_redrive_contract import StoreRedriveContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
 from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
@@ -30,6 +31,10 @@ def office(database: PostgresOffice) -> PostgresOffice:
 
 
 class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract, StoreEffectsContract, StoreValuesContract):
+    pass
+
+
+class TestRedrive(StoreRedriveContract):
     pass
 
 

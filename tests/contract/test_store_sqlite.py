@@ -21,6 +21,7 @@ from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_outbox_contract import StoreOutboxContract
 from tests.contract.store_redrive_contract import StoreRedriveContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
 from tests.contract.store_types_contract import StoreTypesContract
@@ -40,6 +41,10 @@ def office(tmp_path: Path) -> SqliteOffice:
 
 
 class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract):
+    pass
+
+
+class TestOutbox(StoreOutboxContract):
     pass
 
 

@@ -11,29 +11,35 @@ from botocore.exceptions import EndpointConnectionError
 from isthmus.chance import seeded_chance, unique_name
 from isthmus.change import Kind
 from isthmus.clock import Clock
+from isthmus.consumer.redrive import Redriver, Remake
+from isthmus.consumer.stores.dynamodb.auditing import MADE
 from isthmus.consumer.stores.dynamodb.bodies import Bodies
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
 from isthmus.consumer.stores.dynamodb.items import (
+    AUDIT,
+    BYTES,
     FENCE,
     GUARD,
     HISTORY,
     LEDGER,
+    LISTED,
     OUTBOX,
     PARKED,
     PARTITION_KEY,
     SETTLED,
     SHARED,
     SORT_KEY,
+    TURN,
     guard_of,
-    item_key,
-    settled_item,
 )
 from isthmus.consumer.stores.dynamodb.reading import DynamoReader
+from isthmus.consumer.stores.dynamodb.redriving import DynamoRedriver
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.settled import Settling
 from isthmus.consumer.stores.dynamodb.store import DynamoStore
-from isthmus.consumer.stores.dynamodb.values import number, row_of, text
+from isthmus.consumer.stores.dynamodb.values import row_of, text
 from isthmus.consumer.stores.port import Decider, Entity, Store, TableMapping
 from isthmus.errors import Poison
 from isthmus.lifecycle import ThreadStop
@@ -59,10 +65,14 @@ _NOT_OF_THE_END = {
     "arrived",
     "shard",
     "sequence",
+    "at",
+    TURN,
+    BYTES,
 }
 _SENT = {
     "batch_get_item",
     "batch_write_item",
+    "delete_item",
     "get_item",
     "put_item",
     "query",
@@ -139,8 +149,25 @@ class DynamoOffice:
             payloads=self.payloads,
         )
 
+    def redriver(
+        self, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock, *, history: bool
+    ) -> DynamoRedriver:
+        assert isinstance(store, DynamoStore)
+        return DynamoRedriver(
+            self.client,
+            self.settings,
+            {name: self._mine(entity) for name, entity in entities.items()},
+            remake,
+            clock,
+            history=history,
+            payloads=self.payloads,
+        )
+
     def reader(self) -> DynamoReader:
-        return DynamoReader(self.client, self.settings, self.entities)
+        return DynamoReader(self.client, self.settings, self.entities, payloads=self.payloads)
+
+    def lot(self) -> DynamoReader:
+        return self.reader()
 
     def fresh(self) -> "DynamoOffice":
         return DynamoOffice(self.client, self.payloads, **self._given)
@@ -154,9 +181,8 @@ class DynamoOffice:
         )
 
     def settle(self, txn: str) -> None:
-        marker = {**item_key(SHARED, SETTLED), "decided": number(0)}
-        for item in (marker, settled_item(txn, 0)):
-            self.client.put_item(TableName=self.settings.table, Item=item)
+        requests = self._requests()
+        requests.transact(Settling(requests, self.settings.table).actions([txn], 0))
 
     def value_table(self) -> ValueTable:
         with suppress(self.client.exceptions.ResourceInUseException):
@@ -167,9 +193,9 @@ class DynamoOffice:
         return EndpointConnectionError(endpoint_url="http://nowhere")
 
     def break_at(
-        self, decider: Decider, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self, decider: Decider | Redriver, at: int, error: BaseException, *, only: str = "", after: bool = False
     ) -> Callable[[], bool]:
-        assert isinstance(decider, DynamoDecider)
+        assert isinstance(decider, DynamoDecider | DynamoRedriver)
         breaking = Breaking(decider._requests._client, at, error, only, after=after)
         decider._requests._client = breaking
         return breaking.happened
@@ -190,8 +216,9 @@ class DynamoOffice:
             "outbox": lambda pk, _: pk == OUTBOX,
             "fence": lambda _, sk: sk.startswith(FENCE),
             "history": lambda _, sk: sk.startswith(HISTORY),
+            "audit": lambda _, sk: sk.startswith(AUDIT),
         }[name]
-        items = [item for item in self.items(self.settings.table) if wanted(item["pk"]["S"], item["sk"]["S"])]
+        items = [item for item in self._own_items() if wanted(item["pk"]["S"], item["sk"]["S"])]
         if name == "outbox":
             # Those of one batch come in the order in which its threads ran.
             items.sort(key=lambda item: (item["key"]["S"], item["txn"]["S"]))
@@ -200,19 +227,28 @@ class DynamoOffice:
         return [self._row(item) for item in items]
 
     def told(self) -> list[tuple[str, str]]:
-        items = [item for item in self.items(self.settings.table) if item["sk"]["S"].startswith(HISTORY)]
+        items = [item for item in self._own_items() if item["sk"]["S"].startswith(HISTORY)]
         items.sort(key=lambda item: (int(item["decided"]["N"]), item["pk"]["S"], item["sk"]["S"]))
         return [(item["txn"]["S"], item["outcome"]["S"]) for item in items]
 
     def items(self, table: str) -> list[Any]:
-        requests = Requests(self.client, self.settings, stop=ThreadStop(), chance=seeded_chance("look"))
-        return list(requests.scan(table))
+        return list(self._requests().scan(table))
+
+    def _own_items(self) -> list[Any]:
+        """Give the items of our own table, but for the list of what is parked, of which sort keys may be any text."""
+        return [item for item in self.items(self.settings.table) if item["pk"]["S"] != LISTED]
+
+    def _requests(self) -> Requests:
+        return Requests(self.client, self.settings, stop=ThreadStop(), chance=seeded_chance("look"))
 
     def _row(self, item: Any) -> dict[str, Any]:
         row = {name: value for name, value in row_of(item).items() if name not in _NOT_OF_THE_END}
-        requests = Requests(self.client, self.settings, stop=ThreadStop(), chance=seeded_chance("look"))
+        bodies = Bodies(self._requests(), self.settings.table, self.payloads, FakeClock())
         if "reason" in row:
-            row["event"] = Bodies(requests, self.settings.table, self.payloads, FakeClock()).event(item)
+            row["event"] = bodies.event(item)
+        if "deed" in row:
+            made = any(name.startswith(MADE) for name in row)
+            row["made"] = bodies.event(item, MADE) if made else None
         return row
 
     def _guards(self) -> list[dict[str, Any]]:
@@ -220,7 +256,7 @@ class DynamoOffice:
         assert entity.mapping is not None
         items = EntityItems(entity, entity.mapping, Marks(self.settings.prefix))
         found = [(items.entity_key(item), item) for item in self.items(self.table("thing"))]
-        aside = [item for item in self.items(self.settings.table) if item["sk"]["S"].startswith(GUARD)]
+        aside = [item for item in self._own_items() if item["sk"]["S"].startswith(GUARD)]
         found += [(item["pk"]["S"].removeprefix("k#"), item) for item in aside]
         rows = []
         for key, item in found:

@@ -8,6 +8,7 @@ import psycopg
 
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.postgres.connection import PostgresAddress
 from isthmus.consumer.stores.postgres.reading import PostgresReader
@@ -29,7 +30,7 @@ _ORDER = {
     "fence": "source, lane",
     "history": "key, version, txn, outcome",
 }
-_NOT_OF_THE_END = {"place", "decided", "first_at", "last_at", "written", "month"}
+_NOT_OF_THE_END = {"place", "decided", "first_at", "last_at", "written", "month", "at"}
 _VALUES = {
     "smallint": Holds.NUMBER,
     "integer": Holds.NUMBER,
@@ -57,7 +58,7 @@ _READ = {
     Holds.NUMBER: "{}::text",
 }
 _EFFECT = "INSERT INTO effect (txn, times) VALUES (%s, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
-_OURS = "guard, ledger, settled, parked, outbox, fence, history"
+_OURS = "guard, ledger, settled, parked, outbox, audit, fence, history"
 
 
 class PostgresOffice:
@@ -90,6 +91,15 @@ class PostgresOffice:
         assert isinstance(store, PostgresStore)
         session = store.session()
         return Applier(session, entities, clock, metrics, history=history, quick=session)
+
+    def redriver(
+        self, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock, *, history: bool
+    ) -> TransactionalRedriver:
+        assert isinstance(store, PostgresStore)
+        return TransactionalRedriver(store.session(), entities, remake, clock, history=history)
+
+    def lot(self) -> PostgresReader:
+        return self.reader()
 
     def reader(self) -> PostgresReader:
         return PostgresReader(self.address)
@@ -144,9 +154,15 @@ class PostgresOffice:
         return psycopg.OperationalError("server closed the connection unexpectedly")
 
     def break_at(
-        self, decider: Decider, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self,
+        decider: Decider | Redriver | PostgresSession,
+        at: int,
+        error: BaseException,
+        *,
+        only: str = "",
+        after: bool = False,
     ) -> Callable[[], bool]:
-        session = decider._session if isinstance(decider, Applier) else decider
+        session = decider._session if isinstance(decider, Applier | TransactionalRedriver) else decider
         assert isinstance(session, PostgresSession)
         breaking = Breaking(session.connected(), at, error, only, after=after)
         session._connection = breaking  # type: ignore[assignment]

@@ -8,6 +8,9 @@ HANDLERS = "tests/contract/test_postgres_handlers.py"
 ERRORS = "tests/contract/test_postgres_errors.py"
 SCHEMA = "tests/contract/test_postgres_schema.py"
 ACCESS = "tests/contract/test_postgres_access.py"
+QUICK = "tests/contract/test_postgres_quick.py::test_once_a_row_is_settled_it_asks_for_rows_and_goes_on"
+REDRIVE = "tests/contract/test_postgres_redrive.py"
+LOT = "tests/contract/test_postgres_lot.py"
 
 POSTGRES_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -80,5 +83,52 @@ POSTGRES_MUTANTS: tuple[Mutant, ...] = (
         "                    drain(self._connection, pipeline)\n",
         "                    pass\n",
         (ERRORS,),
+    ),
+    Mutant(
+        "PostgreSQL: what waits is read without the key's lock",
+        f"{P}lanes.py",
+        "self._connection.execute(self._texts.lock, (self._locks.space, self._locks.of(locked)), prepare=True)",
+        "pass",
+        (REDRIVE,),
+    ),
+    Mutant(
+        "PostgreSQL: a redrive takes a lane while it holds a higher one",
+        f"{P}lanes.py",
+        "        if all(lane >= highest for lane in self._locks.lanes(others)):\n",
+        "        if looked:\n",
+        (REDRIVE,),
+    ),
+    Mutant(
+        "PostgreSQL: what is redriven is told of as superseded",
+        f"{P}unit.py",
+        "                if log.redriven:\n"
+        "                    # First of all: what is freed is told of as superseded.\n"
+        "                    self._run(self._texts.take_out, sql.place_arrays(log.redriven))\n"
+        "                told = self._news(log) if log.keeps_history else []\n",
+        "                told = self._news(log) if log.keeps_history else []\n"
+        "                if log.redriven:\n"
+        "                    self._run(self._texts.take_out, sql.place_arrays(log.redriven))\n",
+        (REDRIVE,),
+    ),
+    Mutant(
+        "PostgreSQL: a rehearsal asks no constraint that waits for the commit",
+        f"{P}unit.py",
+        '            self._end("SET CONSTRAINTS ALL IMMEDIATE")\n',
+        "            pass\n",
+        (REDRIVE,),
+    ),
+    Mutant(
+        "PostgreSQL: the quick way takes a row that an operator discarded",
+        f"{P}statements.py",
+        '" OR EXISTS (" + _ROW_SETTLED + "))"',
+        '")"',
+        (QUICK,),
+    ),
+    Mutant(
+        "PostgreSQL: keys are looked for among the first rows alone",
+        f"{P}looking.py",
+        "    return near if len(near) == most else ask(_FITTING_KEYS, **placed, **wanted)\n",
+        "    return near\n",
+        (LOT,),
     ),
 )

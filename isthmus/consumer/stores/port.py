@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from isthmus.change import Change, Kind, Outcome
+from isthmus.consumer.deadletters.port import Outbox
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.lot import Audited, Waiting
 from isthmus.contracts import Bounds
@@ -315,6 +316,10 @@ class Decider(Protocol):
         """
         ...
 
+    def probe(self) -> None:
+        """Ask the store for something harmless, as a batch would ask it. Raises `TargetDown` while it is away."""
+        ...
+
     def close(self) -> None:
         """Give connections back. Safe to repeat."""
         ...
@@ -347,6 +352,15 @@ class Store(Protocol):
         Deletes at most `portion` rows in one transaction, so that nobody waits long for it. Ends early, between two
         of them, when a stop is requested. Safe to repeat, also after an error.
         """
+        ...
+
+
+@runtime_checkable
+class HasOutbox(Protocol):
+    """A store that gives out what waits for the dead-letter queue."""
+
+    def outbox(self) -> Outbox:
+        """Give the outbox, for one task at a time."""
         ...
 
 

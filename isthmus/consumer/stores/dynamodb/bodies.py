@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_INSIDE = 350 * 1024
 """Bytes of an event inside an item of 400 KB: the rest is for names, reason and message."""
-EVENT, PACKED, CLAIMED, PARTS, HASH = "event", "packed", "claimed", "parts", "body"
+EVENT, PACKED, CLAIMED, PARTS, HASH = NAMES = "event", "packed", "claimed", "parts", "body"
 
 
 class Bodies:
@@ -32,14 +32,17 @@ class Bodies:
         self._payloads = payloads
         self._clock = clock
 
-    def keep(self, event: bytes) -> "dict[str, Attribute]":
-        """Give the attributes that hold the event, or say where it is. Then it is durable there."""
-        if len(event) <= MAX_INSIDE:
+    def keep(self, event: bytes, most: int = MAX_INSIDE) -> "dict[str, Attribute]":
+        """Give the attributes that hold the event, or say where it is. Then it is durable there.
+
+        `most` is how many bytes the item has room for.
+        """
+        if len(event) <= most:
             return {EVENT: {"B": event}}
         if self._payloads is not None:
             return {CLAIMED: text(self._payloads.put(event, Folder.PARKED))}
         packed = gzip.compress(event, mtime=0)
-        if len(packed) <= MAX_INSIDE:
+        if len(packed) <= most:
             return {PACKED: {"B": packed}}
         name = hashlib.sha256(packed).hexdigest()
         parts = [packed[begin : begin + MAX_INSIDE] for begin in range(0, len(packed), MAX_INSIDE)]
@@ -51,8 +54,13 @@ class Bodies:
             self._requests.write_many(self._table, put=[item])
         return {HASH: text(name), PARTS: number(len(parts))}
 
-    def event(self, item: "Item") -> bytes:
-        """Give the event of an item. Raises `Poison("payload-missing")` where a part of it is gone or is another."""
+    def event(self, item: "Item", prefix: str = "") -> bytes:
+        """Give the event of an item. Raises `Poison("payload-missing")` where a part of it is gone or is another.
+
+        `prefix` begins the names of its attributes, where an item holds two.
+        """
+        if prefix:
+            item = {name: item[f"{prefix}{name}"] for name in NAMES if f"{prefix}{name}" in item}
         if EVENT in item:
             return bytes(item[EVENT]["B"])
         if PACKED in item:

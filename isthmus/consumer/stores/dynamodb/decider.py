@@ -6,13 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
-from isthmus.change import Change, Outcome
+from isthmus.change import Change, Outcome, settled_row
 from isthmus.clock import Clock
 from isthmus.consumer.deciding import fenced, raise_fence
-from isthmus.consumer.parking import event_bytes
-from isthmus.consumer.stores.dynamodb.bodies import Bodies
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
-from isthmus.consumer.stores.dynamodb.history import History, Tell
+from isthmus.consumer.stores.dynamodb.history import Tell
 from isthmus.consumer.stores.dynamodb.items import (
     FENCE,
     SETTLED,
@@ -21,15 +19,13 @@ from isthmus.consumer.stores.dynamodb.items import (
     fence_item,
     fence_key,
     fence_of,
-    settled_key,
 )
-from isthmus.consumer.stores.dynamodb.lot import Lot
-from isthmus.consumer.stores.dynamodb.one import Decided, OneByOne
+from isthmus.consumer.stores.dynamodb.one import Decided
+from isthmus.consumer.stores.dynamodb.parts import Parts, bounded
 from isthmus.consumer.stores.dynamodb.requests import Requests
-from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.settled import SettledMemory
 from isthmus.consumer.stores.dynamodb.spread import Pool, Width, chains, segments
-from isthmus.consumer.stores.dynamodb.standing import Looking
 from isthmus.consumer.stores.dynamodb.values import number
 from isthmus.consumer.stores.dynamodb.writes import Expression, Place, update
 from isthmus.consumer.stores.port import Delivered, Entity
@@ -39,6 +35,8 @@ from isthmus.payloads import Payloads
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+    from isthmus.consumer.stores.dynamodb.values import Item
 
 Fences = dict[tuple[str, int], int]
 
@@ -82,25 +80,10 @@ class DynamoDecider:
             on_throttled=self._width.throttled,
         )
         self._requests = requests
-        marks = Marks(settings.prefix)
-        items = {
-            entity.name: EntityItems(entity, entity.mapping, marks)
-            for entity in entities.values()
-            if entity.mapping is not None
-        }
-        self._history = History(requests, settings, clock, kept=history)
-        bodies = Bodies(requests, settings.table, payloads, clock)
-        self._one = OneByOne(
-            requests,
-            settings,
-            entities,
-            looking=Looking(requests, settings, items, marks),
-            lot=Lot(requests, settings, marks, bodies, self._history),
-            items=items,
-            marks=marks,
-            payloads=payloads,
-            clock=clock,
-        )
+        parts = Parts(requests, settings, entities, clock, history=history, payloads=payloads)
+        self._history = parts.history
+        self._one = parts.one
+        self._settled = SettledMemory(requests, settings.table)
 
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         """Decide every change of the batch; see `Decider`."""
@@ -113,6 +96,10 @@ class DynamoDecider:
                 # Only now: a fence that is durable before what precedes its marker would lose that.
                 self._raise_fence(batch[place].change, at_hand.fences)
         return at_hand.outcomes
+
+    def probe(self) -> None:
+        """Ask for what every batch begins with."""
+        self._at_hand(())
 
     def close(self) -> None:
         """End the threads. Safe to repeat. The client belongs to who made it."""
@@ -130,7 +117,7 @@ class DynamoDecider:
         at_hand.tells.extend(told)
 
     def _decide(self, delivered: Delivered, at_hand: "_AtHand") -> Decided:
-        delivered = _bounded(delivered)
+        delivered = bounded(delivered)
         if fenced(delivered.change, at_hand.fences):
             return Decided(Outcome.FENCED, [Tell(delivered, Outcome.FENCED, new=False)])
         decided = self._one.decide(delivered, at_hand.settled)
@@ -141,20 +128,22 @@ class DynamoDecider:
         return decided
 
     def _at_hand(self, batch: Sequence[Delivered]) -> "_AtHand":
-        """Begin a batch with the fences, and those of its IDs that are settled: one request, as long as none is."""
+        """Begin a batch with the fences, and what of it is settled: one request, as long as none is."""
         fences: Fences = {}
-        any_settled = False
+        marker: Item | None = None
         for item in self._requests.query(self._settings.table, SHARED, "", {}):
             if item[SORT_KEY]["S"].startswith(FENCE):
                 place, epoch = fence_of(item)
                 fences[place] = epoch
-            any_settled = any_settled or item[SORT_KEY]["S"] == SETTLED
-        at_hand = _AtHand(batch, fences, [None] * len(batch))
-        if any_settled:
-            keys = [settled_key(txn) for txn in sorted({delivered.change.id for delivered in batch})]
-            found = self._requests.get_many(self._settings.table, keys)
-            at_hand.settled.update(item["txn"]["S"] for item in found)
-        return at_hand
+            elif item[SORT_KEY]["S"] == SETTLED:
+                marker = item
+        self._settled.read(marker)
+        settled: set[str] = set()
+        if self._settled:
+            changes = [delivered.change for delivered in batch]
+            rows = filter(None, map(settled_row, changes))
+            settled = self._settled.settled([*(change.id for change in changes), *rows])
+        return _AtHand(batch, fences, [None] * len(batch), settled)
 
     def _raise_fence(self, marker: Change, fences: Fences) -> None:
         if not raise_fence(marker, fences):
@@ -171,16 +160,3 @@ class DynamoDecider:
             # Another one knows of a newer owner still.
             place, standing = fence_of(unmet.item)
             fences[place] = max(standing, fences[place])
-
-
-_LONGEST_ATTRIBUTE = 1024
-"""Bytes of what a foreign event may say of itself besides its names, beside which everything else must fit."""
-
-
-def _bounded(delivered: Delivered) -> Delivered:
-    """Leave out a row hash or a time that no item has room for. The event itself stays whole."""
-    change = delivered.change
-    if len(change.rowhash) + len(change.time) <= _LONGEST_ATTRIBUTE:
-        return delivered
-    raw = delivered.raw if delivered.raw is not None else event_bytes(change)
-    return delivered._replace(change=change._replace(rowhash="", time=""), raw=raw)

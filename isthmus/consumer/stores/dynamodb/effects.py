@@ -78,16 +78,17 @@ class Effects:
 
         Where handlers are `shown` the item as it was read, it must still be so.
         """
-        business, aside, flag = standing.business, standing.aside, self._flag(standing)
+        business, aside, flag = standing.business, standing.aside, self._flag(standing, change)
+        free: list[Action] = []
+        if standing.leaving is None and not flag and (self._adopts(standing) or self._held(standing)):
+            # Whoever parks something meanwhile writes no flag on an item that is not ours, and a flag that says less
+            # than it should may go only while nothing is parked.
+            free = [check_absent(standing.lot)]
         if items is None or business is None:
-            return [self._keep_aside(aside, change, now_ms, flag)] if aside is not None else []
+            return [self._keep_aside(aside, change, now_ms, flag), *free] if aside is not None else []
         self._refuse_foreign(business, Kind.STATE)
         expression = Expression()
         condition = as_seen(expression, business, self._same(items, business, shown=shown))
-        free: list[Action] = []
-        if self._adopts(standing) and not flag:
-            # Whoever parks something meanwhile writes no flag on an item that is not ours.
-            free = [check_absent(standing.lot)]
         if change.verb is not Verb.DELETE:
             upsert = self._upsert(business, items, change, {**values, **flag}, (expression, condition))
             return [upsert, *self._leave_aside(standing), *free]
@@ -111,6 +112,9 @@ class Effects:
         ledger = ledger_item(change, now_ms, self._settings.memory_ms)
         # What is parked must not be overtaken, so this is asked in the very transaction.
         actions = [put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]
+        if standing.leaving is not None:
+            # It is the first of its lot, of which the head is written in the same transaction.
+            actions.pop()
         if items is not None and standing.business is not None:
             self._refuse_foreign(standing.business, Kind.EVENT)
             expression = Expression()
@@ -134,6 +138,8 @@ class Effects:
         removes = [marks.deleted, marks.decided, marks.expires, *self._gone(items, values)]
         if marks.rowhash not in guard:
             removes.append(marks.rowhash)
+        if marks.parked not in values:
+            removes.append(marks.parked)
         return update(place, {**values, **guard}, removes, *only_if)
 
     def _gone(self, items: EntityItems, values: "Item") -> list[str]:
@@ -174,14 +180,24 @@ class Effects:
             **flag,
         }
 
-    def _flag(self, standing: Standing) -> "dict[str, Attribute]":
-        home, newest = standing.home, standing.newest_parked
-        if home is not None and home.item is not None and self._marks.parked in home.item:
-            return {self._marks.parked: home.item[self._marks.parked]}
+    def _flag(self, standing: Standing, change: Change) -> "dict[str, Attribute]":
+        """Give the flag as it is to be after the change has taken effect."""
+        newest, held = standing.newest_parked, self._held(standing)
+        if standing.leaving is not None and standing.leaving.last:
+            newest, held = None, standing.leaving.settled
+        if held:
+            # Where nothing is parked any more, something was discarded. A batch that does not know of that yet looks
+            # because of the flag, until what was discarded is older than what stands there.
+            over = newest is None and held <= change.version
+            return {} if over else {self._marks.parked: version_number(held)}
         if newest is not None and self._adopts(standing):
             # What was parked while the item was not ours is found by the next change, if this one does not free it.
             return {self._marks.parked: version_number(newest)}
         return {}
+
+    def _held(self, standing: Standing) -> str | None:
+        """Give the version of the flag that is there."""
+        return self._marks.flag_of(standing.home.item) if standing.home is not None else None
 
     def _adopts(self, standing: Standing) -> bool:
         item = standing.business.item if standing.business is not None else None

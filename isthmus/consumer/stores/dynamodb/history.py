@@ -16,6 +16,7 @@ from isthmus.consumer.stores.dynamodb.items import (
 )
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.dynamodb.writes import Action, put_over
 from isthmus.consumer.stores.port import Delivered
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ class History:
             history_item(each.delivered, each.outcome, now, life) for each in tells if each.new or _is_news(each, told)
         ]
         self._requests.write_many(self._settings.table, put=items)
+
+    def actions(self, delivered: Delivered, outcome: Outcome) -> list[Action]:
+        """Give the write of a row, for a transaction in which what it tells happens."""
+        if not self._kept:
+            return []
+        now, life = self._clock.now_ms(), self._settings.history_ms
+        return [put_over(self._settings.table, history_item(delivered, outcome, now, life))]
 
     def superseded(self, parked: "Sequence[Item]") -> None:
         """Tell that parked changes are freed by a newer state. Safe to repeat."""

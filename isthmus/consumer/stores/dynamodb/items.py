@@ -7,12 +7,14 @@ One table holds everything. What belongs to an entity key is one item collection
 | `k#<key>` | `lot` | the head of the key's parking lot: while it is there, the key is parked |
 | `k#<key>` | `p#<version>#<txn>` | one parked change |
 | `k#<key>` | `h#<version>#<txn>#<slot>` | one row of the history |
+| `k#<key>` | `a#<moment>#<turn>#<txn>` | what an operator did with a parked change, and why; it never expires |
 | `k#<key>` | `guard#<entity>` | the guard of an entity that has no item of its own: deleted, or without a table |
 | `t#<txn>` | `ledger`, `settled` | what is remembered of a transaction ID |
 | `shared` | `fence#<lane>#<source>` | the highest epoch whose marker passed |
-| `shared` | `settled` | there while any ID is settled; whoever settles one writes this no later |
+| `shared` | `settled` | the number of the newest item in the list of what is settled |
+| `settled` | `<number>` | fingerprints of what was settled together |
 | `outbox` | `<moment>#<txn>#<key>` | a copy for the dead-letter queue |
-| `parked` | `<txn>#<key>` | key and reason of a parked change, so that who counts reads nothing else |
+| `parked` | `<key>` | a copy of the head of a key's lot: whoever lists or counts reads nothing else |
 | `body#<hash>` | `<number>` | a part of a parked event that is too large for an item |
 """
 
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.change import VERSION_DIGITS, Change, Outcome
 from isthmus.consumer.deciding import Guard
-from isthmus.consumer.stores.dynamodb.values import number, text
+from isthmus.consumer.stores.dynamodb.values import number, size_of, text
 from isthmus.consumer.stores.port import Delivered, Parking
 from isthmus.consumer.stores.reading import HistoryRow, ParkedRow
 
@@ -34,7 +36,12 @@ PARTITION_KEY, SORT_KEY = "pk", "sk"
 EXPIRES = "expires"
 """Seconds since 1970: what TTL looks at. Whoever reads looks at what is there: TTL deletes late."""
 SHARED, OUTBOX, LISTED, LOT, SETTLED, LEDGER = "shared", "outbox", "parked", "lot", "settled", "ledger"
-FENCE, PARKED, HISTORY, GUARD, BODY = "fence#", "p#", "h#", "guard#", "body#"
+"""`LISTED` is a partition of which the sort keys are entity keys, which may look like any other: ask for it first."""
+FENCE, PARKED, HISTORY, GUARD, BODY, AUDIT = "fence#", "p#", "h#", "guard#", "body#", "a#"
+TURN = "turn"
+"""Of a lot's head: raised with every change of the lot. Of a parked change: the head's when it was written last."""
+BYTES = "bytes"
+"""How large a parked change's item is, for who deletes many in one transaction."""
 FENCED_SLOT, DECIDED_SLOT = "0", "1"
 """What was fenced comes again from the new owner, and what becomes of it then is told beside it."""
 
@@ -88,6 +95,27 @@ def fence_key(source: str, lane: int) -> "dict[str, Attribute]":
     return item_key(SHARED, f"{FENCE}{lane}#{_short(source)}")
 
 
+def listed_key(key: str) -> "dict[str, Attribute]":
+    """Give the place of a key in the list of those that are parked."""
+    # As it is: an entity key has no more bytes than a sort key may have.
+    return item_key(LISTED, key)
+
+
+def audit_key(key: str, now_ms: int, turn: int, txn: str) -> "dict[str, Attribute]":
+    """Give the place of what was done with a parked change; `turn` is the lot's."""
+    return item_key(of_key(key), f"{AUDIT}{now_ms:015d}#{turn}#{_short(txn)}")
+
+
+def settled_marker_key() -> "dict[str, Attribute]":
+    """Give the place of the number of the newest item in the list of what is settled."""
+    return item_key(SHARED, SETTLED)
+
+
+def settled_list_key(number_in_list: int) -> "dict[str, Attribute]":
+    """Give the place of an item in the list of what is settled."""
+    return item_key(SETTLED, f"{number_in_list:015d}")
+
+
 def history_key(key: str, version: str, txn: str, slot: str) -> "dict[str, Attribute]":
     """Give the place of what is told of a change: the same one each time, so that nothing is told twice."""
     return item_key(of_key(key), f"{HISTORY}{version}#{_short(txn)}#{slot}")
@@ -117,14 +145,14 @@ def ledger_item(change: Change, now_ms: int, life_ms: int | None) -> "dict[str, 
 
 
 def settled_item(txn: str, now_ms: int) -> "dict[str, Attribute]":
-    """Give the item of an ID that an operator settled."""
+    """Give the item of an ID, or a row, that an operator settled."""
     return {**settled_key(txn), "txn": text(txn), "decided": number(now_ms)}
 
 
-def parked_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attribute]":
+def parked_item(parking: Parking, event: "Item", now_ms: int, turn: int) -> "dict[str, Attribute]":
     """Give the item of a parked change; `event` holds the event's bytes, or says where they are."""
     change = parking.delivered.change
-    return {
+    item: dict[str, Attribute] = {
         **parked_key(change.key, change.version, change.id),
         **_told(parking.delivered),
         "rowhash": text(change.rowhash),
@@ -133,11 +161,13 @@ def parked_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attr
         "message": text(parking.message),
         "stage": text(parking.stage),
         "decodable": {"BOOL": parking.delivered.decoded},
-        "attempts": number(0),
+        "attempts": number(1),
         "first_at": number(now_ms),
         "last_at": number(now_ms),
+        TURN: number(turn),
         **event,
     }
+    return {**item, BYTES: number(size_of(item))}
 
 
 def outbox_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attribute]":
@@ -154,17 +184,6 @@ def outbox_item(parking: Parking, event: "Item", now_ms: int) -> "dict[str, Attr
         "written": number(now_ms),
         **event,
     }
-
-
-def listed_key(key: str, txn: str) -> "dict[str, Attribute]":
-    """Give the place of a parked change in the list of all of them."""
-    return item_key(LISTED, _identity(key, txn))
-
-
-def listed_item(parking: Parking) -> "dict[str, Attribute]":
-    """Give what the list of all parked changes says of one."""
-    change = parking.delivered.change
-    return {**listed_key(change.key, change.id), "key": text(change.key), "reason": text(parking.reason)}
 
 
 def history_item(delivered: Delivered, outcome: Outcome, now_ms: int, life_ms: int | None) -> "dict[str, Attribute]":

@@ -5,10 +5,10 @@ stands there. Everything else, and everything that this cannot answer, is read, 
 in one transaction whose conditions say that what was read is still so. Where it is not, all of it begins again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.change import Change, Kind, Outcome, Verb, settled_row
 from isthmus.clock import Clock
 from isthmus.consumer.deciding import TRY, Decision, Memory, decide, read_again
 from isthmus.consumer.parking import parking_of
@@ -48,12 +48,22 @@ class Decided(NamedTuple):
     """The same transaction ID came with another row hash."""
 
 
-class _Refused(Exception):  # noqa: N818 - a fact about the change
+class Refused(Exception):  # noqa: N818 - a fact about the change
     """The change is poison, and of what kind."""
 
     def __init__(self, poison: Poison, stage: str) -> None:
         super().__init__(poison.message)
         self.refusal = Refusal(poison, stage)
+
+
+class Rehearsed(NamedTuple):
+    """What a change would do."""
+
+    same: bool
+    """It was read again, and found as it was."""
+    values: "Item"
+    columns: Sequence[str]
+    """All that the entity is mapped to."""
 
 
 class OneByOne:
@@ -86,26 +96,33 @@ class OneByOne:
     def decide(self, delivered: Delivered, settled: set[str]) -> Decided:
         """Decide one change that passed the fence. What it returns is durable, but for its tells.
 
-        `settled` are those IDs of the batch that an operator settled. Raises `Transient`, `TargetDown` and `Fatal`;
-        then the change may be decided again.
+        `settled` are those IDs and rows of the batch that an operator settled. Raises `Transient`, `TargetDown` and
+        `Fatal`; then the change may be decided again.
         """
-        entity = self._entities.get(delivered.change.entity)
-        if delivered.change.id not in settled:
+        change = delivered.change
+        entity = self._entities.get(change.entity)
+        # No change is asked for its row that was not found settled: that would be a read more for each.
+        row_settled = bool(settled) and settled_row(change) in settled
+        if change.id not in settled and not row_settled:
             decided = self._at_once(delivered, entity)
             if decided is not None:
                 return decided
-        handling = None
-        if entity is not None and entity.handlers:
-            handling = Handling(self._requests, self._settings.table, entity, delivered.change)
+        handling = self.handling(entity, change)
         attempt = 0
         while True:
             try:
-                return self._by_transaction(delivered, entity, handling)
+                return self._by_transaction(delivered, entity, handling, row=row_settled)
             except (Unmet, Again):
                 attempt += 1
                 # The first time it was perhaps no other one, but what was freed here.
                 if attempt > 1:
                     self._requests.step_aside(attempt)
+
+    def handling(self, entity: Entity | None, change: Change) -> Handling | None:
+        """Give what runs the handlers of a change, where its entity type has some."""
+        if entity is None or not entity.handlers:
+            return None
+        return Handling(self._requests, self._settings.table, entity, change)
 
     # one request
 
@@ -139,7 +156,7 @@ class OneByOne:
         change = delivered.change
         decision = decide(change, Kind.STATE, Memory(guards={change.key: guard}))
         if decision is not TRY:
-            return _answered(delivered, decision)
+            return answered(delivered, decision)
         # Of an earlier generation. Who counts it as the same writes it all the same: it costs no more than its guard.
         try:
             key, now = items.key(change.key), self._clock.now_ms()
@@ -150,31 +167,56 @@ class OneByOne:
 
     # a transaction
 
-    def _by_transaction(self, delivered: Delivered, entity: Entity | None, handling: Handling | None) -> Decided:
+    def _by_transaction(
+        self, delivered: Delivered, entity: Entity | None, handling: Handling | None, *, row: bool
+    ) -> Decided:
         change = delivered.change
-        standing = self._looking.standing(change, entity)
-        if entity is not None and entity.kind is Kind.STATE and self._lot.free(standing, change):
+        standing = self._looking.standing(change, entity, row=row)
+        if self.free(standing, entity, change):
             raise Unmet({})
         decision = decide(change, entity.kind if entity is not None else None, standing.memory(change))
         if decision is not TRY:
             if decision.outcome is Outcome.PARKED and decision.fresh:
-                return self._park(standing, delivered, refusal_by(decision, delivered), alarm=decision.alarm)
-            return _answered(delivered, decision, settled=standing.settled.item is not None)
+                return self.park(standing, delivered, refusal_by(decision, delivered), alarm=decision.alarm)
+            return answered(delivered, decision, settled=standing.is_settled)
         refusal = refusal_of(entity, delivered)
         if refusal is not None or entity is None:
-            return self._park(standing, delivered, refusal or Refusal(Poison("unknown-entity"), "decode"))
+            return self.park(standing, delivered, refusal or Refusal(Poison("unknown-entity"), "decode"))
         try:
-            same = self._take_effect(standing, entity, change, handling)
-        except _Refused as refused:
-            return self._park(standing, delivered, refused.refusal)
-        if entity.kind is Kind.STATE and standing.lot.item is not None:
-            self._lot.free(self._looking.standing(change, entity), change)
+            same = self.take_effect(standing, entity, change, handling)
+        except Refused as refused:
+            return self.park(standing, delivered, refused.refusal)
+        self.free_after(standing, entity, change)
         return _effective(delivered, same=same)
 
-    def _take_effect(self, standing: Standing, entity: Entity, change: Change, handling: Handling | None) -> bool:
-        """Write a change and its effects, all or nothing. Raises `_Refused`, `Again` and `Unmet`.
+    def free(self, standing: Standing, entity: Entity | None, change: Change) -> bool:
+        """Free what is older than what stands there. Say whether anything was freed, and is to be read anew."""
+        if entity is None or entity.kind is not Kind.STATE:
+            return False
+        return self._lot.free(standing, change, self._clock.now_ms())
 
-        Say whether it was read again and found as it was: then no handler ran.
+    def free_after(self, standing: Standing, entity: Entity, change: Change) -> None:
+        """Free what is older than a change that took effect."""
+        if entity.kind is not Kind.STATE or standing.lot.item is None:
+            return
+        for _ in range(self._settings.attempts):
+            # Until nothing is found: somebody else may have changed the lot. What is left in the end, the next one
+            # frees.
+            if not self.free(self._looking.standing(change, entity), entity, change):
+                return
+
+    def take_effect(
+        self,
+        standing: Standing,
+        entity: Entity,
+        change: Change,
+        handling: Handling | None,
+        besides: Callable[[bool], Sequence[Action]] = lambda _: (),
+    ) -> bool:
+        """Write a change and its effects, all or nothing. Raises `Refused`, `Again` and `Unmet`.
+
+        Say whether it was read again and found as it was: then no handler ran. `besides` is told so, and gives what
+        else of ours happens with it.
         """
         items = self._items.get(entity.name)
         values = self._wanted(standing, items, change, claim=False)
@@ -182,11 +224,12 @@ class OneByOne:
         # Nothing runs for what is read again and is the same.
         handling = handling if not same else None
         shown = handling is not None
-        ours = self._ours(standing, entity, items, change, values, shown=shown)
+        more = besides(same)
+        ours = [*self._ours(standing, entity, items, change, values, shown=shown), *more]
         theirs = self._handled(standing, items, handling) if handling is not None else []
         try:
             self._transact(ours, theirs)
-        except _Refused as refused:
+        except Refused as refused:
             reason, stage = refused.refusal.poison.reason, refused.refusal.stage
             if reason == HANDLER_CONDITION and stage == "handler" and handling is not None:
                 handling.unmet(standing)
@@ -194,18 +237,34 @@ class OneByOne:
                 raise
             # It is larger than its values alone: the front office keeps something on it too.
             values = self._wanted(standing, items, change, claim=True)
-            self._transact(self._ours(standing, entity, items, change, values, shown=shown), theirs)
+            self._transact([*self._ours(standing, entity, items, change, values, shown=shown), *more], theirs)
         return same
 
-    def _wanted(self, standing: Standing, items: EntityItems | None, change: Change, *, claim: bool) -> "Item":
+    def rehearse(self, standing: Standing, entity: Entity, change: Change, handling: Handling | None) -> "Rehearsed":
+        """Say what `take_effect` would write, and write nothing; handlers run all the same. Raises as it does."""
+        items = self._items.get(entity.name)
+        values = self._wanted(standing, items, change, claim=False, dry=True)
+        same = _is_same(standing, entity, items, change, values)
+        handling = None if same else handling
+        ours = self._ours(standing, entity, items, change, values, shown=handling is not None)
+        theirs = self._handled(standing, items, handling) if handling is not None else []
+        try:
+            refuse_collisions(ours, theirs)
+        except Poison as poison:
+            raise Refused(poison, "handler") from poison
+        return Rehearsed(same, values, [] if items is None else items.columns)
+
+    def _wanted(
+        self, standing: Standing, items: EntityItems | None, change: Change, *, claim: bool, dry: bool = False
+    ) -> "Item":
         if standing.unaddressed is not None:
-            raise _Refused(standing.unaddressed, "store")
+            raise Refused(standing.unaddressed, "store")
         if items is None or standing.business is None:
             return {}
         try:
-            return self._values(items, standing.business.key, change, claim=claim)
+            return self._values(items, standing.business.key, change, claim=claim, dry=dry)
         except Poison as poison:
-            raise _Refused(poison, "store") from poison
+            raise Refused(poison, "store") from poison
 
     def _ours(
         self,
@@ -221,27 +280,29 @@ class OneByOne:
         try:
             return make(items, standing, change, values, self._clock.now_ms(), shown=shown)
         except Poison as poison:
-            raise _Refused(poison, "store") from poison
+            raise Refused(poison, "store") from poison
 
     def _handled(self, standing: Standing, items: EntityItems | None, handling: Handling) -> list[Action]:
         try:
             return handling.actions(self._previous(standing, items))
         except Poison as poison:
-            raise _Refused(poison, "handler") from poison
+            raise Refused(poison, "handler") from poison
 
     def _transact(self, ours: Sequence[Action], theirs: Sequence[Action]) -> None:
         try:
             refuse_collisions(ours, theirs)
         except Poison as poison:
-            raise _Refused(poison, "handler") from poison
+            raise Refused(poison, "handler") from poison
         try:
             self._requests.transact([*ours, *theirs], len(ours))
         except Refusing as refusing:
             stage = "store" if refusing.place < len(ours) else "handler"
-            raise _Refused(refusing.poison, stage) from refusing
+            raise Refused(refusing.poison, stage) from refusing
 
-    def _values(self, items: EntityItems, key: "Item", change: Change, *, claim: bool = False) -> "Item":
-        """Give the values of a state, or where they are. Raises `Poison`."""
+    def _values(
+        self, items: EntityItems, key: "Item", change: Change, *, claim: bool = False, dry: bool = False
+    ) -> "Item":
+        """Give the values of a state, or where they are: put there, but for a `dry` run. Raises `Poison`."""
         if change.verb is Verb.DELETE:
             return {}
         values = items.attributes(change)
@@ -249,7 +310,8 @@ class OneByOne:
             return values
         if not self._may_claim or self._payloads is None:
             raise Poison(TOO_LARGE, "the item would be larger than 400 KB")
-        reference = self._payloads.put(items.claimed(values), Folder.ENTITIES)
+        content = items.claimed(values)
+        reference = "" if dry else self._payloads.put(content, Folder.ENTITIES)
         kept = {name: value for name, value in values.items() if name not in items.columns}
         return {**kept, self._marks.dataref: text(reference)}
 
@@ -266,10 +328,19 @@ class OneByOne:
             return items.row(item)
         return items.row(item, self._payloads.get(claimed["S"]))
 
-    def _park(self, standing: Standing, delivered: Delivered, refusal: Refusal, *, alarm: bool = False) -> Decided:
+    def park(
+        self,
+        standing: Standing,
+        delivered: Delivered,
+        refusal: Refusal,
+        *,
+        alarm: bool = False,
+        besides: Sequence[Action] = (),
+    ) -> Decided:
+        """Park a change, and write what happens with it. Raises `Unmet`."""
         parking = parking_of(delivered, refusal)
         try:
-            self._lot.park(standing, parking, self._clock.now_ms())
+            self._lot.park(standing, parking, self._clock.now_ms(), besides)
         except Refusing as refusing:
             message = f"The front office's own table refuses a row: {refusing.poison.message}."
             raise Fatal(message) from refusing
@@ -288,7 +359,7 @@ def _effective(delivered: Delivered, *, same: bool = False) -> Decided:
     return Decided(outcome, [Tell(delivered, outcome, new=True)])
 
 
-def _answered(delivered: Delivered, decision: Decision, *, settled: bool = False) -> Decided:
+def answered(delivered: Delivered, decision: Decision, *, settled: bool = False) -> Decided:
     """Give what becomes of a change of which nothing is to be written but history."""
     outcome = decision.outcome or Outcome.PARKED
     if outcome is Outcome.DUPLICATE:

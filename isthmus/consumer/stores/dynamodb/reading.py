@@ -1,8 +1,8 @@
 """Reads a DynamoDB front office beside whoever decides in it.
 
 Counting scans: our own table, and the user's for their guards. That reads, and costs, all of them; what is parked is
-counted by the list of it, a trace of a key reads what belongs to it, and a trace of a transaction ID scans only where
-neither ledger nor key knows it.
+counted and listed by the heads of the lots, a trace of a key reads what belongs to it, and a trace of a transaction ID
+scans only where neither ledger nor key knows it.
 """
 
 from collections import Counter
@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.chance import system_chance
 from isthmus.change import Kind
+from isthmus.clock import SystemClock
 from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.dynamodb.bodies import Bodies
+from isthmus.consumer.stores.dynamodb.heads import head_of
 from isthmus.consumer.stores.dynamodb.items import (
     GUARD,
     HISTORY,
@@ -29,14 +32,17 @@ from isthmus.consumer.stores.dynamodb.items import (
     of_key,
     parked_row,
 )
+from isthmus.consumer.stores.dynamodb.lotreading import LotReading
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.writes import Expression, Place
+from isthmus.consumer.stores.lot import ParkedKey, Selection, Waiting
 from isthmus.consumer.stores.port import Entity
 from isthmus.consumer.stores.reading import ParkedReason, Trace
 from isthmus.errors import Poison
 from isthmus.lifecycle import ThreadStop
+from isthmus.payloads import Payloads
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -45,10 +51,23 @@ if TYPE_CHECKING:
 
 
 class DynamoReader:
-    """`StoreReader` on DynamoDB. What it gives is of one moment per item, and not of one for all of them."""
+    """`StoreReader` and `LotReader` on DynamoDB. What it gives is of one moment per item, and not of one for all.
 
-    def __init__(self, client: "DynamoDBClient", settings: DynamoSettings, entities: Sequence[Entity]) -> None:
+    `payloads` is where parked events lie that are too large for an item.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        settings: DynamoSettings,
+        entities: Sequence[Entity],
+        *,
+        payloads: Payloads | None = None,
+    ) -> None:
         self._requests = Requests(client, settings, stop=ThreadStop(), chance=system_chance())
+        self._lot = LotReading(
+            self._requests, settings.table, Bodies(self._requests, settings.table, payloads, SystemClock())
+        )
         self._table = settings.table
         self._marks = Marks(settings.prefix)
         self._states = [
@@ -63,6 +82,8 @@ class DynamoReader:
         parked: set[str] = set()
         for item in self._requests.scan(self._table):
             pk, sk = item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
+            if pk == LISTED:
+                continue
             if sk.startswith(HISTORY):
                 counts[f"history_{item['outcome']['S']}"] += 1
             elif sk.startswith(PARKED):
@@ -83,12 +104,13 @@ class DynamoReader:
     def parked_by_reason(self) -> list[ParkedReason]:
         """Give what is parked, the most changes first."""
         changes: Counter[str] = Counter()
-        keys: dict[str, set[str]] = {}
+        keys: Counter[str] = Counter()
         for item in self._requests.query(self._table, LISTED, "", {}):
-            reason = item["reason"]["S"]
-            changes[reason] += 1
-            keys.setdefault(reason, set()).add(item["key"]["S"])
-        found = [ParkedReason(reason, len(keys[reason]), count) for reason, count in changes.items()]
+            head = head_of(item)
+            if head is not None:
+                changes.update(head.reasons)
+                keys.update(head.reasons.keys())
+        found = [ParkedReason(reason, keys[reason], count) for reason, count in changes.items()]
         return sorted(found, key=lambda each: (-each.changes, each.reason))
 
     def trace(self, key_or_txn: str) -> Trace | None:
@@ -100,6 +122,14 @@ class DynamoReader:
             return found
         key = ledger["key"]["S"] if ledger is not None else self._key_of(key_or_txn)
         return None if key is None else self._of_key(key, took_effect)
+
+    def parked_keys(self, selection: Selection, *, after: str = "", most: int = 100) -> list[ParkedKey]:
+        """Give the first keys behind `after`; see `LotReader`."""
+        return self._lot.parked_keys(selection, after=after, most=most)
+
+    def parked_of(self, key: str, *, skip: int = 0, most: int = 100) -> list[Waiting]:
+        """Give changes of a key, but for the first `skip`; see `LotReader`."""
+        return self._lot.parked_of(key, skip=skip, most=most)
 
     def _of_key(self, key: str, took_effect_ms: int | None) -> Trace:
         items = list(self._requests.query(self._table, of_key(key), "", {}))

@@ -112,7 +112,10 @@ class Requests:
             self._until_processed(ask, {table: wanted[begin : begin + _WRITES_A_REQUEST]})
 
     def query(self, table: str, pk: str, condition: str, values: Mapping[str, Any], **more: Any) -> "Iterator[Item]":
-        """Give the items of one partition of our own table, page by page, in the order of their sort keys."""
+        """Give the items of one partition of our own table, page by page, in the order of their sort keys.
+
+        With `start` it begins behind the item of this key.
+        """
         return self._pages(
             "query",
             TableName=table,
@@ -133,7 +136,8 @@ class Requests:
         self._wait(Transient("Others change the same items again and again.", cause=CONFLICT), attempt)
 
     def _pages(self, operation: str, **wanted: Any) -> "Iterator[Item]":
-        following: dict[str, Any] = {}
+        start = wanted.pop("start", None)
+        following: dict[str, Any] = {} if start is None else {"ExclusiveStartKey": start}
         while True:
             page = self._answer(operation, ConsistentRead=True, **wanted, **following)
             yield from page["Items"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.change import Change, Kind, generation_of, version_of
 from isthmus.codec import NotJson, json_bytes, json_value
 from isthmus.consumer.stores.dynamodb.cancelled import TOO_LARGE
-from isthmus.consumer.stores.dynamodb.items import version_number
+from isthmus.consumer.stores.dynamodb.items import version_number, version_text
 from isthmus.consumer.stores.dynamodb.values import (
     MAX_ITEM_BYTES,
     MAX_PARTITION_BYTES,
@@ -64,6 +64,10 @@ class Marks:
         if kind is Kind.EVENT:
             return self.last in item
         return self.version in item or self.parked in item
+
+    def flag_of(self, item: "Item | None") -> str | None:
+        """Give the version that an item's parked flag says, None where it has none."""
+        return version_text(item[self.parked]["N"]) if item is not None and self.parked in item else None
 
     def stripped(self, item: "Item") -> "dict[str, Attribute]":
         """Leave our attributes out."""

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from isthmus import aws
 from isthmus.aws_errors import classify
-from isthmus.consumer.stores.dynamodb.items import EXPIRES, GUARD, PARTITION_KEY, SHARED, SORT_KEY, item_key
+from isthmus.consumer.stores.dynamodb.items import (
+    EXPIRES,
+    GUARD,
+    LISTED,
+    PARTITION_KEY,
+    SHARED,
+    SORT_KEY,
+    item_key,
+)
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.values import number, text
 from isthmus.errors import Missing, Refused
@@ -135,9 +143,9 @@ def _forgetting(settings: DynamoSettings) -> Refused:
 def _remembers(client: "DynamoDBClient", settings: DynamoSettings) -> bool:
     """Say whether a deleted entity, or that something of one is parked, is remembered in our table."""
     wanted: dict[str, Any] = {
-        "FilterExpression": "begins_with(#sk, :guard)",
-        "ExpressionAttributeNames": {"#sk": SORT_KEY},
-        "ExpressionAttributeValues": {":guard": text(GUARD)},
+        "FilterExpression": "begins_with(#sk, :guard) AND #pk <> :listed",
+        "ExpressionAttributeNames": {"#sk": SORT_KEY, "#pk": PARTITION_KEY},
+        "ExpressionAttributeValues": {":guard": text(GUARD), ":listed": text(LISTED)},
     }
     try:
         pages = client.get_paginator("scan").paginate(TableName=settings.table, ConsistentRead=True, **wanted)

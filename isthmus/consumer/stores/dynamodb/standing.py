@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from isthmus.change import Change, Kind
+from isthmus.change import Change, Kind, settled_row
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.dynamodb.items import (
     GUARD,
@@ -24,6 +25,15 @@ from isthmus.consumer.stores.port import Entity
 from isthmus.errors import Poison
 
 
+class Leaving(NamedTuple):
+    """What a redrive does to the lot of the very key of which a change takes effect. It writes the head itself."""
+
+    last: bool
+    """Nothing of the key is parked after it."""
+    settled: str = ""
+    """The newest version of the key that an operator settled meanwhile: the flag says so, if no newer one decides."""
+
+
 @dataclass(slots=True)
 class Standing:
     """What was read for one change."""
@@ -42,11 +52,20 @@ class Standing:
     guard: Guard | None = None
     home: Place | None = field(default=None)
     """Which of the two carries guard and parked flag, or would. None for an item of somebody else's."""
+    settled_row: Place | None = None
+    """Where the change's row would be settled; None where nobody asked, or the wire does not name the row."""
+    leaving: Leaving | None = None
+    """Where the change comes out of this lot, as its first: then nothing parked is before it."""
 
     @property
     def newest_parked(self) -> str | None:
         """The newest parked version of the key, None where nothing is parked."""
         return None if self.lot.item is None else self.lot.item["newest"]["S"]
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether an operator settled the change's ID, or its row."""
+        return self.settled.item is not None or (self.settled_row is not None and self.settled_row.item is not None)
 
     def memory(self, change: Change) -> Memory:
         """Give what the pure rules ask for."""
@@ -55,7 +74,7 @@ class Standing:
             memory.guards[change.key] = self.guard
         if self.ledger.item is not None:
             memory.ledger[change.id] = self.ledger.item["rowhash"]["S"]
-        if self.settled.item is not None:
+        if self.is_settled:
             memory.settled.add(change.id)
         if self.row.item is not None:
             memory.parked[change.key, change.id] = self.row.item["rowhash"]["S"]
@@ -75,9 +94,13 @@ class Looking:
         self._entities = entities
         self._marks = marks
 
-    def standing(self, change: Change, entity: Entity | None) -> Standing:
-        """Give what stands there now. `entity` is None for a type that nobody knows: its guard may be anywhere."""
+    def standing(self, change: Change, entity: Entity | None, *, row: bool = False) -> Standing:
+        """Give what stands there now. `entity` is None for a type that nobody knows: its guard may be anywhere.
+
+        With `row` it is asked too whether the change's row is settled.
+        """
         table = self._settings.table
+        named_row = settled_row(change) if row else ""
         business, aside, unaddressed = self._own(change, entity)
         own = [
             Place(table, ledger_key(change.id)),
@@ -85,12 +108,16 @@ class Looking:
             Place(table, lot_key(change.key)),
             Place(table, parked_key(change.key, change.version, change.id)),
         ]
+        if named_row:
+            own.append(Place(table, settled_key(named_row)))
         rest = [place for place in (business, aside) if place is not None]
         if entity is None:
             rest = self._anywhere(change.key)
         # At one moment: an ID that is settled while its parked change goes must not be found in neither place.
-        ledger, settled, lot, row, *found = self._requests.read([*own, *rest])
-        standing = Standing(ledger, settled, lot, row, unaddressed=unaddressed)
+        ledger, settled, lot, parked, *found = self._requests.read([*own, *rest])
+        standing = Standing(ledger, settled, lot, parked, unaddressed=unaddressed)
+        if named_row:
+            standing.settled_row = found.pop(0)
         if entity is None:
             standing.guard = self._known(found, change)
             return standing

@@ -59,11 +59,11 @@ class DynamoStore:
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Stop, portion: int = 1000) -> Pruned:
         """Forget what was decided before these moments; see `Store`."""
         marks = Marks(self._settings.prefix)
-        tables = {
-            entity.mapping.table: EntityItems(entity, entity.mapping, marks)
+        tables = [
+            EntityItems(entity, entity.mapping, marks)
             for entity in self._entities
             if entity.mapping is not None and entity.kind is Kind.STATE
-        }
+        ]
         requests = Requests(self._client, self._settings, stop=stop, chance=self._chance)
         pruning = Pruning(requests, self._settings, marks, stop, portion)
         return pruning.run(tables, memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)

@@ -1,6 +1,9 @@
 """Identifiers and arrays as PostgreSQL reads them."""
 
+import sys
 from collections.abc import Iterable, Sequence
+
+_SURROGATES, _BEHIND_SURROGATES = range(0xD800, 0xE000), 0xE000
 
 
 def quoted(name: str) -> str:
@@ -18,6 +21,19 @@ def placed(name: str) -> str:
 def literal(text: str) -> str:
     """Give a string constant, for a hint that a person runs."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def beyond(prefix: str) -> str | None:
+    """Give the first text, in the order of bytes, behind all that begin so; None where there is none.
+
+    In UTF-8 the order of bytes is that of the characters' numbers.
+    """
+    for length in range(len(prefix), 0, -1):
+        number = ord(prefix[length - 1]) + 1
+        if number <= sys.maxunicode:
+            # No text holds half of a surrogate pair.
+            return prefix[: length - 1] + chr(_BEHIND_SURROGATES if number in _SURROGATES else number)
+    return None
 
 
 def text_array(values: Sequence[str | None]) -> str:
@@ -39,9 +55,9 @@ def number_array(values: Iterable[int]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def bytes_array(values: Iterable[bytes]) -> str:
+def bytes_array(values: Iterable[bytes | None]) -> str:
     """Give the text form of a `bytea[]`, in hex."""
-    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
+    return "{" + ",".join("NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values) + "}"
 
 
 def _element(value: str) -> str:

@@ -9,6 +9,8 @@ from isthmus.errors import Missing, Refused
 
 _SETUP = "Run `isthmus store init`."
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_FEWER_RIGHTS = {"audit": ("SELECT", "INSERT")}
+"""By table. Whoever writes the audit may be kept from changing what stands in it."""
 
 
 def version_of(connection: Connection, schema: str) -> int | None:
@@ -38,7 +40,7 @@ def check_own(connection: Connection, schema: str) -> None:
         name = f"{quoted(schema)}.{table}"
         if one(connection, "SELECT to_regclass(%s)", name) is None:
             raise Missing(f"The front office has no table {schema}.{table} of ours.", hint=_SETUP)
-        refuse_without_rights(connection, name)
+        refuse_without_rights(connection, name, _FEWER_RIGHTS.get(table, _RIGHTS))
         refuse_unlogged(connection, name)
     refuse_nameless(connection, schema)
     refuse_unmakeable_schema(connection, schema)

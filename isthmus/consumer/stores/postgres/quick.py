@@ -12,15 +12,15 @@ from typing import Any
 
 import psycopg
 
-from isthmus.change import Change, Verb
+from isthmus.change import Change, Verb, settled_row
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Taken
 from isthmus.consumer.stores.postgres.connection import Connection
+from isthmus.consumer.stores.postgres.lanes import Locks
 from isthmus.consumer.stores.postgres.names import text_array
 from isthmus.consumer.stores.postgres.pipelines import answered, drain, pipelined
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import Found
 from isthmus.consumer.stores.postgres.statements import Statements, applied_arrays
-from isthmus.consumer.stores.postgres.unit import Locks
 from isthmus.errors import Poison
 
 _DELETE = Verb.DELETE
@@ -29,13 +29,16 @@ _DELETE = Verb.DELETE
 class Quick:
     """One attempt at one batch, in a transaction that is open when it is made."""
 
-    def __init__(self, connection: Connection, texts: Statements, found: Found, locks: Locks) -> None:
+    def __init__(
+        self, connection: Connection, texts: Statements, found: Found, locks: Locks, *, asks_rows: bool
+    ) -> None:
         self._connection = connection
         self._texts = texts
         self._entities = found.entities
         self._durably = found.durably
         self._upserts: list[tuple[Any, int]] = []
         self._locks = locks
+        self._asks_rows = asks_rows
 
     def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
         """Write everything of the batch; say whether all of it may be committed."""
@@ -50,7 +53,12 @@ class Quick:
                 run(texts.lock, (self._locks.space, self._locks.of(change.key for change in changes)))
                 sources = text_array(list({change.source for change in changes}))
                 epoch = min(change.epoch for change in changes)
-                plain = run(texts.plain, (sources, epoch, keys, txns, txns))
+                settled = txns
+                if self._asks_rows:
+                    rows = filter(None, map(settled_row, changes))
+                    settled = text_array([*(change.id for change in changes), *rows])
+                text = texts.plain_by_rows if self._asks_rows else texts.plain
+                plain = run(text, (sources, epoch, keys, settled, txns))
                 # The rows first: what is poison shows before the guards are written for nothing, and the server is busy
                 # with them while everything else is put together here.
                 refused = self._written(changes, entities)

@@ -12,7 +12,7 @@ MONTHS_AHEAD = 2
 
 PARTITIONED = ("ledger", "history")
 """By the month of the change's own time, which is the same each time it comes: what is old is dropped, not deleted."""
-TABLES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "fence", "history")
+TABLES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "audit", "fence", "history")
 
 _TEXT = 'text COLLATE "C" NOT NULL'
 """Compared byte by byte: faster than by any language's rules, and versions must be compared so."""
@@ -44,6 +44,12 @@ _TABLES = (
     f"""CREATE TABLE IF NOT EXISTS {{s}}.outbox (
         place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key {_TEXT}, txn {_TEXT}, source {_TEXT},
         reason {_TEXT}, shard {_TEXT}, sequence {_TEXT}, event bytea NOT NULL, written bigint NOT NULL)""",
+    # Who discarded or edited what, and why: the change as it was, for good.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.audit (
+        place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at bigint NOT NULL, who {_TEXT}, why {_TEXT},
+        deed {_TEXT}, key {_TEXT}, txn {_TEXT}, version {_TEXT}, source {_TEXT}, entity {_TEXT}, reason {_TEXT},
+        message {_TEXT}, event bytea NOT NULL, made bytea)""",
+    "CREATE INDEX IF NOT EXISTS audit_key ON {s}.audit (key, txn)",
     f"""CREATE TABLE IF NOT EXISTS {{s}}.fence (
         source {_TEXT}, lane integer NOT NULL, epoch bigint NOT NULL, PRIMARY KEY (source, lane))""",
     # For `isthmus trace`; no safety rests on it.

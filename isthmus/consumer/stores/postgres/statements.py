@@ -1,13 +1,14 @@
 """The statements on our own tables, in one schema, and how rows become their arrays."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.change import GENERATION_DIGITS
+from isthmus.change import GENERATION_DIGITS, SETTLED_ROW_PREFIX
+from isthmus.consumer.stores.lot import Audited
 from isthmus.consumer.stores.port import Delivered, Parking, Told
-from isthmus.consumer.stores.postgres.names import bytes_array, number_array, placed, text_array
+from isthmus.consumer.stores.postgres.names import beyond, bytes_array, number_array, placed, text_array
 
 _MONTH = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
 _NO_MONTH = "0001-01-01"
@@ -17,6 +18,8 @@ _PARKED = (
     "key, txn, version, rowhash, source, entity, epoch, detected, arrived, reason, message, stage, event, decodable, "
     "shard, sequence, first_at, last_at"
 )
+_WAITING = _PARKED.replace("first_at", "attempts, first_at")
+_AUDIT = "at, deed, who, why, key, txn, version, source, entity, reason, message, event, made"
 _HISTORY = "month, key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence"
 
 
@@ -32,10 +35,17 @@ class Statements:
     newest_parked: str
     parked: str
     told: str
+    waiting: str
     plain: str
+    plain_by_rows: str
     claim: str
     save_guard: str
     save_ledger: str
+    take_out: str
+    tried_again: str
+    edit: str
+    settle: str
+    save_audit: str
     tell_freed: str
     free: str
     save_parked: str
@@ -59,6 +69,18 @@ _GUARD_ROWS = (
     + _SET_GUARD
 )
 
+WAITING = f"""SELECT {_WAITING},
+        EXISTS (SELECT 1 FROM {{s}}.audit a WHERE a.key = p.key AND a.txn = p.txn AND a.deed = 'edit')
+    FROM {{s}}.parked p WHERE p.key = %(key)s AND (%(only)s::text[] IS NULL OR p.txn = ANY (%(only)s::text[]))
+    ORDER BY p.version, p.place LIMIT %(most)s OFFSET %(skip)s"""
+"""Gives rows of `isthmus.consumer.stores.lot.Waiting`."""
+_ROW_SETTLED = f"""SELECT txn FROM {{s}}.settled
+    WHERE txn >= '{SETTLED_ROW_PREFIX}' AND txn < '{beyond(SETTLED_ROW_PREFIX)}' LIMIT 1"""
+_PLAIN = """SELECT NOT (EXISTS (SELECT 1 FROM {s}.fence WHERE source = ANY (%s::text[]) AND epoch > %s)
+        OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))
+        OR EXISTS (SELECT 1 FROM {s}.settled WHERE txn = ANY (%s::text[]))
+        OR EXISTS (SELECT 1 FROM {s}.ledger WHERE txn = ANY (%s::text[]))"""
+
 _TEXTS = {
     # A statement of its own, before any that reads: each sees what was committed when it began, and who waited here
     # must see what the one before it wrote. In one order, so that nobody waits in a ring.
@@ -66,16 +88,18 @@ _TEXTS = {
     "fences": "SELECT source, lane, epoch FROM {s}.fence WHERE source = ANY (%s::text[])",
     "guards": "SELECT key, version, txn, rowhash, deleted, entity FROM {s}.guard WHERE key = ANY (%s::text[])",
     "ledger": "SELECT txn, rowhash FROM {s}.ledger WHERE txn = ANY (%s::text[])",
-    "settled": "SELECT txn FROM {s}.settled WHERE txn = ANY (%s::text[])",
+    # One row that was discarded before its key was known comes with them, if there is any: then rows are to be asked
+    # for too.
+    "settled": "SELECT txn FROM {s}.settled WHERE txn = ANY (%s::text[]) UNION ALL (" + _ROW_SETTLED + ")",
     "newest_parked": """SELECT key, entity, max(version) FROM {s}.parked WHERE key = ANY (%s::text[])
         GROUP BY key, entity""",
     "parked": """SELECT p.key, p.txn, p.rowhash FROM {s}.parked p
         JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON p.key = j.key AND p.txn = j.txn""",
     "told": "SELECT key, txn, outcome FROM {s}.history WHERE key = ANY (%s::text[]) AND txn = ANY (%s::text[])",
-    "plain": """SELECT NOT (EXISTS (SELECT 1 FROM {s}.fence WHERE source = ANY (%s::text[]) AND epoch > %s)
-        OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))
-        OR EXISTS (SELECT 1 FROM {s}.settled WHERE txn = ANY (%s::text[]))
-        OR EXISTS (SELECT 1 FROM {s}.ledger WHERE txn = ANY (%s::text[])))""",
+    "waiting": WAITING,
+    "plain": _PLAIN + " OR EXISTS (" + _ROW_SETTLED + "))",
+    # Where the IDs to be asked for as settled have the changes' rows among them.
+    "plain_by_rows": _PLAIN + ")",
     # Of another generation: it may be the very same row, and is compared.
     "claim": _GUARD_ROWS
     + " WHERE g.version < EXCLUDED.version AND g.txn <> EXCLUDED.txn AND g.entity = EXCLUDED.entity "
@@ -83,6 +107,20 @@ _TEXTS = {
     "save_guard": _GUARD_ROWS,
     "save_ledger": """INSERT INTO {s}.ledger (decided, txn, month, key, version, rowhash)
         SELECT %s, * FROM unnest(%s::text[], %s::date[], %s::text[], %s::text[], %s::text[])""",
+    "take_out": """DELETE FROM {s}.parked p USING unnest(%s::text[], %s::text[]) AS r (key, txn)
+        WHERE p.key = r.key AND p.txn = r.txn""",
+    "tried_again": """UPDATE {s}.parked p SET attempts = p.attempts + 1, last_at = %s, reason = r.reason,
+            message = r.message, stage = r.stage
+        FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS r (key, txn, reason, message, stage)
+        WHERE p.key = r.key AND p.txn = r.txn""",
+    "edit": """UPDATE {s}.parked p SET event = r.event
+        FROM unnest(%s::text[], %s::text[], %s::bytea[]) AS r (key, txn, event)
+        WHERE p.key = r.key AND p.txn = r.txn""",
+    "settle": """INSERT INTO {s}.settled (decided, txn) SELECT %s, txn FROM unnest(%s::text[]) AS txn ORDER BY 2
+        ON CONFLICT (txn) DO NOTHING""",
+    "save_audit": """INSERT INTO {s}.audit (""" + _AUDIT + """)
+        SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bytea[])""",
     "tell_freed": """INSERT INTO {s}.history (""" + _HISTORY + """)
         SELECT CASE WHEN p.detected ~ '^[0-9]{{4}}-(0[1-9]|1[0-2])' AND left(p.detected, 4) <> '0000'
                 THEN (left(p.detected, 7) || '-01')::date ELSE '""" + _NO_MONTH + """' END,
@@ -161,6 +199,31 @@ def outbox_arrays(outbox: Sequence[Parking]) -> list[str]:
         for change, shard, sequence, _, _, _ in [parking.delivered]
     ]
     return [*_texts(rows), bytes_array([parking.event for parking in outbox])]
+
+
+def audit_arrays(audit: Sequence[Audited]) -> list[str]:
+    """Give the arrays of `save_audit`."""
+    rows = []
+    for deed, waiting, who, why, _ in audit:
+        names = (waiting.key, waiting.txn, waiting.version, waiting.source, waiting.entity)
+        rows.append((str(deed), who, why, *names, waiting.reason, waiting.message))
+    events = bytes_array([each.waiting.event for each in audit])
+    return [*_texts(rows), events, bytes_array([each.event for each in audit])]
+
+
+def again_arrays(again: Mapping[tuple[str, str], Parking]) -> list[str]:
+    """Give the arrays of `tried_again`."""
+    return _texts([(*place, parking.reason, parking.message, parking.stage) for place, parking in again.items()])
+
+
+def edited_arrays(edited: Mapping[tuple[str, str], bytes]) -> list[str]:
+    """Give the arrays of `edit`."""
+    return [*place_arrays(list(edited)), bytes_array(edited.values())]
+
+
+def place_arrays(places: Sequence[tuple[str, str]]) -> list[str]:
+    """Give the arrays of `take_out`."""
+    return _texts(places)
 
 
 def fence_arrays(fences: dict[tuple[str, int], int]) -> list[str]:

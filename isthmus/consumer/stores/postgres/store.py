@@ -14,6 +14,7 @@ from isthmus.consumer.stores.postgres.checks import check_mapping
 from isthmus.consumer.stores.postgres.columns import Shape, columns_of
 from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, connect, connected, durably
 from isthmus.consumer.stores.postgres.errors import LOST, translate, translated
+from isthmus.consumer.stores.postgres.lanes import BEGIN, Locks
 from isthmus.consumer.stores.postgres.own import (
     check_own,
     refuse_another,
@@ -26,12 +27,11 @@ from isthmus.consumer.stores.postgres.pruning import Pruning, Turns, make_months
 from isthmus.consumer.stores.postgres.quick import Quick
 from isthmus.consumer.stores.postgres.rows import EntityStatements, Found, written_columns
 from isthmus.consumer.stores.postgres.statements import Statements
-from isthmus.consumer.stores.postgres.unit import Locks, PostgresUnit
+from isthmus.consumer.stores.postgres.unit import PostgresUnit
 from isthmus.consumer.stores.postgres.watchdog import Watchdog
-from isthmus.errors import IsthmusError, Poison, Transient
+from isthmus.errors import Poison, Transient
 from isthmus.lifecycle import Stop
 
-_BEGIN = "BEGIN"
 _ALONE = 500
 """Transactions after a deadlock whose effects run alone: PostgreSQL waits a second before it looks for the next one."""
 
@@ -164,6 +164,9 @@ class PostgresSession:
         self._connection: Connection | None = None
         self._found = Found({}, "")
         self._alone = 0
+        # Rows that were discarded before their keys were known are so rare that the quick way asks for them only once
+        # it is known that there are some.
+        self._asks_rows = False
 
     def connected(self) -> Connection:
         """Give the connection, made anew where it was lost."""
@@ -187,19 +190,20 @@ class PostgresSession:
         with self._undoing(connection):
             with translated():
                 self._watchdog.arm(connection)
-                connection.execute(_BEGIN)
+                connection.execute(BEGIN)
             yield unit
             unit.commit()
+        if unit.rows_settled is not None:
+            self._asks_rows = unit.rows_settled
 
     def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
         """Try the quick way: all of the batch takes effect, durably, or nothing is changed."""
         connection = self.connected()
         with self._undoing(connection), translated():
             self._watchdog.arm(connection)
-            connection.execute(_BEGIN)
-            taken = Quick(connection, self._texts, self._found, self._locks).take(
-                batch, entities, now_ms, history=history
-            )
+            connection.execute(BEGIN)
+            quick = Quick(connection, self._texts, self._found, self._locks, asks_rows=self._asks_rows)
+            taken = quick.take(batch, entities, now_ms, history=history)
             # A constraint that is asked only at the commit refuses here; the other way finds whose it is.
             return taken if taken.done and _committed(connection) else self._not_taken(connection, taken)
 
@@ -230,7 +234,8 @@ class PostgresSession:
         status = connection.info.transaction_status
         if isinstance(error, Transient) and error.cause == "deadlock":
             self._alone = _ALONE
-        lost = not isinstance(error, IsthmusError) or (isinstance(error, Transient) and error.cause in LOST)
+        # What is no error at all broke off anywhere, in the middle of an answer too.
+        lost = not isinstance(error, Exception) or (isinstance(error, Transient) and error.cause in LOST)
         if not lost and status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")

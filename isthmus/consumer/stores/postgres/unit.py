@@ -1,17 +1,19 @@
 """One transaction on PostgreSQL: what the pure rules decided becomes a handful of statements for many rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from typing import Any
 
-from isthmus.change import Change, Outcome, Verb, lane_of
+from isthmus.change import SETTLED_ROW_PREFIX, Change, Outcome, Verb, settled_row
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import Effects, Entity, Log, PoisonIn, Told, Undone
 from isthmus.consumer.stores.postgres import statements as sql
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.errors import translated
-from isthmus.consumer.stores.postgres.names import number_array, text_array
+from isthmus.consumer.stores.postgres.lanes import Locks, Looks
+from isthmus.consumer.stores.postgres.names import text_array
 from isthmus.consumer.stores.postgres.pipelines import pipelined
 from isthmus.consumer.stores.postgres.refused import poison_in
 from isthmus.consumer.stores.postgres.rows import EntityStatements, Found
@@ -19,30 +21,6 @@ from isthmus.consumer.stores.postgres.transaction import PostgresTransaction
 from isthmus.errors import Fatal, Poison, Transient
 
 _DELETE = Verb.DELETE
-
-
-class Locks:
-    """Which locks a batch needs: those of its keys' lanes.
-
-    Computed from the keys, and not taken from the changes: a foreign producer may have put a key into any lane. Shards
-    have no lane in common, so nobody waits but a worker that woke up late, and whoever redrives.
-    """
-
-    def __init__(self, space: int, lanes: int) -> None:
-        self.space = space
-        self._lanes = lanes
-
-    def turn(self, *, alone: bool) -> str:
-        """Give the statement by which a transaction with effects takes its turn: beside others, or alone.
-
-        Which rows handlers lock, and in which order, nobody can know. Whoever met a deadlock runs its effects alone.
-        """
-        return f"SELECT pg_advisory_xact_lock{'' if alone else '_shared'}({self.space}, -2)"
-
-    def of(self, keys: Iterable[str]) -> str:
-        """Give the lanes of the keys, in order, as an array."""
-        lanes = self._lanes
-        return number_array(sorted({lane_of(key, lanes) for key in keys}))
 
 
 class PostgresUnit:
@@ -65,11 +43,15 @@ class PostgresUnit:
         self._touched: set[str] = set()
         self._locks = locks
         self._patience = patience
+        self._looks = Looks(connection, texts, locks)
+        self.rows_settled: bool | None = None
+        """Whether any row is settled whose key was not known. None: it was not asked."""
         self.transaction = PostgresTransaction(connection, patience, locks.turn(alone=alone))
 
     def load(self, changes: Sequence[Change]) -> Memory:
         """Give what is remembered of these changes."""
         self._patience()
+        self._looks.begin_in_order(change.key for change in changes)
         texts, run, memory = self._texts, self._run, Memory()
         keys = text_array(list({change.key for change in changes}))
         txns = text_array(list({change.id for change in changes}))
@@ -84,6 +66,10 @@ class PostgresUnit:
             memory.guards = {key: Guard(*guard) for key, *guard in guards}
             memory.ledger = dict(ledger)
             memory.settled = {txn for (txn,) in settled}
+            self.rows_settled = any(txn.startswith(SETTLED_ROW_PREFIX) for txn in memory.settled)
+            if self.rows_settled:
+                rows = text_array(list(set(filter(None, map(settled_row, changes)))))
+                memory.settled.update(txn for (txn,) in run(texts.settled, (rows,)))
             for key, entity, version in newest:
                 memory.newest_parked.setdefault(key, {})[entity] = version
             if memory.newest_parked:
@@ -91,6 +77,11 @@ class PostgresUnit:
                 arrays = text_array([each.key for each in places]), text_array([each.id for each in places])
                 memory.parked = {(key, txn): rowhash for key, txn, rowhash in run(texts.parked, arrays)}
         return memory
+
+    def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
+        """Give the first of what is parked of a key."""
+        self._patience()
+        return self._looks.waiting(key, most, only)
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows by key, locked."""
@@ -170,6 +161,9 @@ class PostgresUnit:
         self._patience()
         try:
             with translated():
+                if log.redriven:
+                    # First of all: what is freed is told of as superseded.
+                    self._run(self._texts.take_out, sql.place_arrays(log.redriven))
                 told = self._news(log) if log.keeps_history else []
                 with pipelined(self._connection):
                     self._save(log, told)
@@ -183,14 +177,20 @@ class PostgresUnit:
                 # One ID on two keys, in two lanes at once: the next attempt finds what the other one wrote.
                 raise Transient(f"Another one was faster: {poison.message}.", cause="overtaken") from poison
             raise Fatal(f"The front office's own tables refuse a row: {poison.message}.") from poison
+        if log.redriven:
+            # Asked now what else is asked at the commit: a rehearsal has none.
+            self._end("SET CONSTRAINTS ALL IMMEDIATE")
 
     def commit(self) -> None:
         """End the transaction, durably."""
         self.transaction.raise_failure()
         self._patience()
+        self._end("COMMIT")
+
+    def _end(self, statement: str) -> None:
         try:
             with translated():
-                self._run("COMMIT")
+                self._run(statement)
         except Poison as poison:
             raise Undone(poison) from poison
 
@@ -200,6 +200,8 @@ class PostgresUnit:
             run(texts.save_guard, (now, *guard_arrays(log.guards)))
         if log.ledger:
             run(texts.save_ledger, (now, *sql.ledger_arrays(log.ledger)))
+        if log.again or log.edited or log.settled or log.audit:
+            self._save_redriven(log)
         if log.freed:
             run(texts.free, _freed(log))
         if log.parked:
@@ -210,6 +212,17 @@ class PostgresUnit:
             run(texts.save_fence, sql.fence_arrays(log.fences))
         if told:
             run(texts.save_history, (now, *sql.history_arrays(told)))
+
+    def _save_redriven(self, log: Log) -> None:
+        run, texts, now = self._run, self._texts, log.decided_ms
+        if log.again:
+            run(texts.tried_again, (now, *sql.again_arrays(log.again)))
+        if log.edited:
+            run(texts.edit, sql.edited_arrays(log.edited))
+        if log.settled:
+            run(texts.settle, (now, text_array(log.settled)))
+        if log.audit:
+            run(texts.save_audit, (now, *sql.audit_arrays(log.audit)))
 
     def _news(self, log: Log) -> list[Told]:
         """Tell of what is freed, before it is gone; give what else is to be told.

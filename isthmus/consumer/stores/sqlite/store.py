@@ -18,6 +18,7 @@ from isthmus.consumer.stores.sqlite.checks import (
 )
 from isthmus.consumer.stores.sqlite.connection import reading, writing
 from isthmus.consumer.stores.sqlite.errors import translated
+from isthmus.consumer.stores.sqlite.outbox import SqliteOutbox
 from isthmus.consumer.stores.sqlite.pruning import Pruning
 from isthmus.consumer.stores.sqlite.rows import EntityStatements, affinities
 from isthmus.consumer.stores.sqlite.unit import SqliteUnit
@@ -109,6 +110,10 @@ class SqliteStore:
 
             pruning = Pruning(connection, turn, stop, portion)
             return pruning.run(memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
+
+    def outbox(self) -> SqliteOutbox:
+        """Give what waits for the dead-letter queue."""
+        return SqliteOutbox(self._path, self._writer)
 
 
 @dataclass(slots=True)
