@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.checkpoint import answers, items
 from isthmus.checkpoint.items import ItemKind
+from isthmus.checkpoint.notebook import DynamoNotes
 from isthmus.checkpoint.ports import NO_STREAM, HandOver, Lease, ShardCheckpoint, StreamRecord
 from isthmus.checkpoint.table import Table, Unmet
 from isthmus.clock import Clock, rfc3339
@@ -29,6 +30,7 @@ class DynamoCheckpoints:
         self.shards = DynamoShardCheckpoints(opened, clock)
         self.stream = DynamoStreamRegistry(opened)
         self.hand_overs = DynamoHandOvers(opened)
+        self.notes = DynamoNotes(opened, clock)
 
 
 class DynamoLeases:
@@ -153,7 +155,7 @@ class DynamoStreamRegistry:
     def forget(self) -> None:
         """Forget everything. See the port."""
         # The stream's record goes last: while anything is left, the record still says whose it is.
-        for kind in (ItemKind.LEASE, ItemKind.SHARD, ItemKind.HAND_OVER, ItemKind.STREAM):
+        for kind in (ItemKind.LEASE, ItemKind.SHARD, ItemKind.NOTE, ItemKind.HAND_OVER, ItemKind.STREAM):
             for item in self._table.all_of(kind):
                 place = items.key(kind, item[items.SORT_KEY]["S"])
                 if kind is ItemKind.LEASE and items.lease_of(item).generation:

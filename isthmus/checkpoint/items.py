@@ -30,6 +30,7 @@ class ItemKind(StrEnum):
     SHARD = "shard"
     STREAM = "stream"
     HAND_OVER = "hand-over"
+    NOTE = "note"
 
 
 HAND_OVER_ID = "kcl"

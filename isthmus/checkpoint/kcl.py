@@ -38,6 +38,16 @@ class KclLease(NamedTuple):
     last_hash: str = ""
     """The range of hash keys, as decimal numbers."""
 
+    @property
+    def ended(self) -> bool:
+        """Say whether everything of the shard is done with."""
+        return self.checkpoint == SHARD_END
+
+    @property
+    def sequence(self) -> str | None:
+        """The record up to which it is done with; None where nothing of it is, or all."""
+        return self.checkpoint if self.checkpoint.isdecimal() else None
+
 
 class LeaderLock(NamedTuple):
     """The lock of the worker that leads, and where it lies: which tables there are depends on the library's version."""

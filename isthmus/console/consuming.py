@@ -5,21 +5,27 @@ from contextlib import contextmanager
 
 from isthmus import aws
 from isthmus.attempts import AttemptsByPart
+from isthmus.chance import unique_name
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import ShardCheckpoint
+from isthmus.console.bookkeeping import Bookkeeping, held_locally
 from isthmus.console.hearts import owning
 from isthmus.console.housekeeping import Housekeeping
 from isthmus.console.wiring import Wiring, decider_of, entities_of, reader_of, store_of
+from isthmus.consumer.deadletters.sender import Sender
+from isthmus.consumer.deadletters.sqs import SqsQueue
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
+from isthmus.consumer.runtimes.horizon import KinesisHorizon
 from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.threads import ThreadSpawn, ThreadTask
-from isthmus.consumer.stores.port import Decider, Entity, Store
+from isthmus.consumer.stores.port import Decider, Entity, HasOutbox, Store
+from isthmus.consumer.target import Target
 from isthmus.errors import OwnershipLost, Refused
-from isthmus.lifecycle import ThreadStop
+from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.log import get_logger
 from isthmus.pipeline import Pipeline
 from isthmus.stream import StreamFacts
@@ -90,6 +96,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     # The runtime stops itself when anything in it fails; the process shall live on when it only lost its lease.
     stop = wiring.stop.part()
     by_name = {entity.name: entity for entity in entities}
+    books = bookkeeping_of(wiring, checkpoints, facts, counting=False)
     house = Housekeeping(
         store,
         reader_of(wiring.settings, entities),
@@ -99,12 +106,47 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
         metrics=wiring.metrics,
     )
     with _closing_all() as deciders:
-        keeping = ThreadTask("housekeeping", house.run)
+        keeping = [ThreadTask("housekeeping", house.run), ThreadTask("notes", lambda: books.run(stop))]
+        if isinstance(store, HasOutbox):
+            keeping.append(ThreadTask("dead-letters", sender_of(wiring, store, stop).run))
         try:
-            _runtime(wiring, checkpoints, facts, heart, store, by_name, deciders, stop, attempts).run()
+            _runtime(wiring, checkpoints, facts, heart, store, by_name, deciders, stop, attempts, books).run()
         finally:
             stop.request()
-            keeping.result()
+            for task in keeping:
+                task.result()
+
+
+def sender_of(wiring: Wiring, store: HasOutbox, stop: Stop) -> Sender:
+    """Give what sends the copies of poison changes to the queue."""
+    queue = SqsQueue(aws.client(wiring.access, "sqs"), wiring.settings.dead_letters.queue)
+    return Sender(
+        store.outbox(),
+        queue,
+        wiring.payloads(),
+        stop=stop,
+        chance=wiring.chance,
+        metrics=wiring.metrics,
+        attempts=wiring.attempts.watch("dead_letters"),
+    )
+
+
+def bookkeeping_of(
+    wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, *, counting: bool
+) -> Bookkeeping:
+    """Give what notes how far the shards are, and sees where records may be lost; see `Bookkeeping`."""
+    client, name = aws.client(wiring.access, "kinesis"), wiring.settings.stream.name
+    return Bookkeeping(
+        checkpoints.notes,
+        KinesisHorizon(client, name, KinesisFeed(client, name)),
+        facts.identity,
+        lambda: aws.describe_stream(client, name).retention_hours,
+        teller=unique_name(),
+        counting=counting,
+        clock=wiring.clock,
+        metrics=wiring.metrics,
+        watch=wiring.attempts.watch("notes"),
+    )
 
 
 def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
@@ -117,9 +159,11 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     deciders: list[Decider],
     stop: ThreadStop,
     attempts: AttemptsByPart,
+    books: Bookkeeping,
 ) -> LocalRuntime:
     settings = wiring.settings
     payloads = wiring.payloads()
+    target = Target(attempts.watch("front_office"), wiring.metrics, clock=wiring.clock, chance=wiring.chance)
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
         decider = decider_of(settings, store, entities, wiring.clock, wiring.metrics, payloads=payloads, stop=stop)
@@ -135,6 +179,7 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
             attempts=attempts,
             settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
             counts=begin.counts if begin is not None else None,
+            target=target,
         )
 
     return LocalRuntime(
@@ -155,6 +200,8 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
             max_records=settings.consumer.max_records,
             checkpoint_interval=settings.consumer.checkpoint_interval,
         ),
+        listed=lambda shards, saved: books.see(held_locally(shards, saved)),
+        trimmed=books.trimmed,
     )
 
 

@@ -16,6 +16,8 @@ class Exit(IntEnum):
     SETTINGS = 2
     MISSING = 3
     HELD = 4
+    PARKED = 5
+    """Done, and something is parked still."""
     INTERRUPTED = 128 + signal.SIGINT
     TERMINATED = 128 + signal.SIGTERM
 

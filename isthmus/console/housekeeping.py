@@ -1,5 +1,7 @@
 """What a consumer does beside deciding: it forgets what is old, and shows how much is parked."""
 
+from collections.abc import Callable
+
 from isthmus.clock import Clock
 from isthmus.consumer.stores.port import Store
 from isthmus.consumer.stores.reading import StoreReader
@@ -20,7 +22,11 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 class Housekeeping:
-    """One task of a consumer, for as long as it is the only one of its application."""
+    """One task of a consumer.
+
+    One worker of an application does it at a time, the one that is `on_duty`. Others may do the same meanwhile and do
+    no harm, but each of them would read all of what may be old.
+    """
 
     def __init__(
         self,
@@ -31,6 +37,7 @@ class Housekeeping:
         clock: Clock,
         stop: Stop,
         metrics: Metrics,
+        on_duty: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -38,16 +45,21 @@ class Housekeeping:
         self._clock = clock
         self._stop = stop
         self._parked = metrics.parked_keys
+        self._on_duty = on_duty
         self._look_failed = False
 
     def run(self) -> None:
         """Keep house until a stop is requested. What fails is logged, and tried again at its next time."""
         prune_at = self._clock.monotonic() + FIRST_PRUNING
         while not self._stop.requested():
-            self._look()
-            if self._clock.monotonic() >= prune_at:
-                self._prune()
-                prune_at = self._clock.monotonic() + PRUNE_EVERY
+            if self._on_duty():
+                self._look()
+                if self._clock.monotonic() >= prune_at:
+                    self._prune()
+                    prune_at = self._clock.monotonic() + PRUNE_EVERY
+            else:
+                # Another one tells it now; what stood here would stay for ever.
+                self._parked.clear()
             self._stop.wait(LOOK_EVERY)
 
     def _look(self) -> None:

@@ -12,10 +12,13 @@ import click
 from isthmus.console.commands.check import check
 from isthmus.console.commands.demo import demo
 from isthmus.console.commands.dev import dev
+from isthmus.console.commands.fan_out import fan_out
+from isthmus.console.commands.parked import parked
 from isthmus.console.commands.peek import peek
 from isthmus.console.commands.resync import resync
 from isthmus.console.commands.run import consume, produce, run
 from isthmus.console.commands.setup import setup
+from isthmus.console.commands.shards import shards
 from isthmus.console.commands.status import status
 from isthmus.console.commands.store import store
 from isthmus.console.commands.trace import trace
@@ -52,22 +55,26 @@ def cli(asked: Asked, *, debug: bool) -> None:
       isthmus run               produce and consume in one process
       isthmus status            where does it stand?
       isthmus trace KEY         what became of this entity's changes?
+      isthmus parked list       what could not be applied, and why; then `retry`, once that is mended
       isthmus resync SOURCE     the translator was wrong: read all rows again
+      isthmus shards advise     which shard is hot, and how many shards would serve
       isthmus dev up            stand-ins for AWS and a database, on this machine
       isthmus COMMAND --help    what it does, with examples
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong settings, 3 a resource is missing, 4 held by another process,
-    130 and 143 ended by Ctrl-C and SIGTERM.
+    5 something is parked still, 130 and 143 ended by Ctrl-C and SIGTERM.
     """
     asked.debug = debug
     # Until a command knows better: what a library has to say goes to stderr, never between a command's own lines.
     configure("text", "warning")
 
 
-for command in (demo, setup, check, run, produce, consume, status, trace, peek, resync, store, dev):
+for command in (demo, setup, check, run, produce, consume, status, trace, parked, peek, resync, shards, store, dev):
     cli.add_command(command)
-for taught in (cli, *cli.commands.values(), *store.commands.values(), *dev.commands.values()):
+cli.add_command(fan_out)
+groups = (cli, fan_out, parked, shards, store, dev)
+for taught in (cli, *(each for group in groups for each in group.commands.values())):
     # Docstrings are raw, and click wants the character itself before a paragraph that keeps its lines.
     taught.help = (taught.help or "").replace(r"\b", "\b")
 

@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from isthmus import aws
+from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.ownership import source_lease, worker_lease
 from isthmus.checkpoint.ports import HandOver, Lease, ShardCheckpoint
+from isthmus.console.kcl.fanout import is_registered
 from isthmus.console.owners import Owner, owners
 from isthmus.console.producing import open_source
-from isthmus.console.progress import checkpoints_of, leases_of
+from isthmus.console.progress import checkpoints_of, counted, leases_of
 from isthmus.console.wiring import Wiring, reader_of
 from isthmus.consumer.feed import Shard
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.errors import IsthmusError, TargetDown
+from isthmus.stream import StreamFacts
 
 T = TypeVar("T")
 _UNKNOWN = "Owner and watermark are not known: see the stream's trouble."
@@ -52,14 +55,14 @@ class Standing:
         held = self._ask(_TABLE, lambda: owners(checkpoints.leases.all, self._wiring.stop), stream) if leases else None
         by_lease = held or {}
         made = self._ask(_TABLE, checkpoints.hand_overs.read, stream)
-        kcl = self._ask(_TABLE, lambda: self._kcl(made), stream) if made is not None else None
+        kcl = self._ask(_TABLE, lambda: self._kcl(made, checkpoints), stream) if made is not None else None
         saved = self._ask(_TABLE, checkpoints.shards.read_all, stream) if made is None else kcl and kcl.saved
         unknown = "" if leases == {} or held is not None else _UNKNOWN
         return {
             "application": settings.application,
             "stream": stream,
             "worker": _owner(by_lease.get(worker_lease(settings.application))),
-            "kcl": None if kcl is None else {"table": kcl.table, "leader": kcl.leader},
+            "kcl": None if kcl is None else self._workers(kcl, facts),
             "sources": [
                 self._source(name, (leases or {}).get(source_lease(name)), by_lease.get(source_lease(name)), unknown)
                 for name in settings.sources
@@ -110,11 +113,20 @@ class Standing:
             row["behind"] = max(0, (row["bound"] or 0) - (row["watermark"] or 0))
         return row
 
-    def _kcl(self, made: HandOver) -> _Kcl:
+    def _workers(self, kcl: _Kcl, facts: StreamFacts | None) -> dict[str, Any]:
+        """Tell of the KCL's workers, and of a registered consumer that they have, or have left over."""
+        name = self._wiring.settings.kcl.table
+        known = facts is not None and is_registered(
+            aws.client(self._wiring.access, "kinesis"), facts.identity.arn, name
+        )
+        return {"table": kcl.table, "leader": kcl.leader, "fan_out": name if known else None}
+
+    def _kcl(self, made: HandOver, checkpoints: DynamoCheckpoints) -> _Kcl:
         table = leases_of(self._wiring, made)
         lock, leases = table.leader(), table.read()
         owners = {lease.shard: lease.owner for lease in leases.values() if lease.owner}
-        return _Kcl(made.leases, None if lock is None else lock.owner, owners, checkpoints_of(leases, made))
+        saved = counted(checkpoints_of(leases, made), made, checkpoints.shards.read_all(), checkpoints.notes.read_all())
+        return _Kcl(made.leases, None if lock is None else lock.owner, owners, saved)
 
     def _shards(
         self, stream: dict[str, Any], saved: Mapping[str, ShardCheckpoint], held: Mapping[str, str]

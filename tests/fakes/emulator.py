@@ -36,23 +36,14 @@ fixture's end is the only end."""
 Service = Literal["dynamodb", "kinesis", "s3", "sqs"]
 
 
-class Emulator:
-    """One running ministack. Tests share it: name what you make with `isthmus.chance.unique_name`."""
+class Endpoint:
+    """An AWS that runs already, and clients for it. Whoever starts one ends it: `close` closes the clients alone."""
 
     region = "us-east-1"
 
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "ministack.log"
+    def __init__(self, url: str) -> None:
+        self.url = url
         self._clients: dict[str, Any] = {}
-        for _ in range(_ATTEMPTS):
-            # Somebody else may get the port between our asking for a free one and its use: then the child ends.
-            self.port = _free_port()
-            self.url = f"http://127.0.0.1:{self.port}"
-            self._process = self._start(folder)
-            if self._answers():
-                return
-            self._end()
-        raise RuntimeError(f"ministack did not start:\n{self.log.read_text()[-2000:]}")
 
     def client(self, service: Service) -> Any:
         """Give the session's boto3 client of a service. It belongs to the emulator: do not close it."""
@@ -73,11 +64,36 @@ class Emulator:
             )
         return self._clients[service]
 
+    @property
+    def port(self) -> int:
+        """Its port of this machine."""
+        return int(self.url.rpartition(":")[2])
+
     def close(self) -> None:
-        """Close the clients and end the process."""
+        """Close the clients."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+
+
+class Emulator(Endpoint):
+    """One running ministack. Tests share it: name what you make with `isthmus.chance.unique_name`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("")
+        self.log = folder / "ministack.log"
+        for _ in range(_ATTEMPTS):
+            # Somebody else may get the port between our asking for a free one and its use: then the child ends.
+            self.url = f"http://127.0.0.1:{_free_port()}"
+            self._process = self._start(folder)
+            if self._answers():
+                return
+            self._end()
+        raise RuntimeError(f"ministack did not start:\n{self.log.read_text()[-2000:]}")
+
+    def close(self) -> None:
+        """Close the clients and end the process."""
+        super().close()
         self._end()
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes]:

@@ -106,6 +106,7 @@ class ChildDesk:
         self.decided: list[Record] = []
         self.made: list[tuple[str, Place | None]] = []
         self.make_failing: list[BaseException] = []
+        self.before_checkpoint: Callable[[], object] = lambda: None
         self.new_life()
 
     def new_life(self) -> None:
@@ -123,6 +124,7 @@ class ChildDesk:
             metrics=self.metrics,
             attempts=self.attempts,
             settings=self.settings,
+            before_checkpoint=self.before_checkpoint,
         )
 
     def run(self, *script: Ask) -> ChildState:

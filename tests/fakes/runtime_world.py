@@ -63,6 +63,7 @@ class Life:
         make_failing: list[Exception] | None = None,
         checkpoints: Any = None,
         attempts: AttemptsByPart | None = None,
+        **more: Any,
     ) -> None:
         self.world = world
         self.tasks = Greenlets(world.clock)
@@ -85,6 +86,7 @@ class Life:
             metrics=self.metrics,
             attempts=attempts or AttemptsByPart(self.metrics, world.clock),
             settings=settings or LocalSettings(),
+            **more,
         )
         self.task: GreenTask[None] = self.tasks("runtime", self._run)
 

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from isthmus.console.dev import kcl as library
 from isthmus.console.kcl.processes import children_of
 from tests.fakes import kinesis_mock
+from tests.fakes.emulator import Emulator
 from tests.fakes.kinesis_mock import HOME, KinesisMock
 from tests.fakes.shop import Running, Shop, until
 
@@ -89,6 +91,18 @@ def metric(worker: Running, pattern: str) -> list[float]:
     return [float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE)]
 
 
+def told(shop: Shop) -> Counter[str]:
+    """Give the outcomes that the front office knows of."""
+    return Counter(dict(shop.read("SELECT outcome, count(*) FROM isthmus_history GROUP BY outcome")))
+
+
+def counted(shop: Shop) -> Counter[str]:
+    """Give the outcomes that `isthmus status` counts, of those that leave a row in the history."""
+    shards = shop.ask("status")["shards"]
+    found = sum((Counter(shard["outcomes"]) for shard in shards), Counter[str]())
+    return Counter({name: number for name, number in found.items() if name != "parked"})
+
+
 def test_a_worker_goes_on_where_the_local_runtime_ended_and_the_local_one_never_again(grown: Shop) -> None:
     grown.start("produce")
     local = grown.start("consume")
@@ -108,6 +122,9 @@ def test_a_worker_goes_on_where_the_local_runtime_ended_and_the_local_one_never_
     again = metric(worker, r'isthmus_changes_total\{outcome="(?:duplicate|stale)",shard="[^"]*"\}')
     assert sum(again) == 0, "what the local runtime had applied came again"
 
+    until(lambda: metric(worker, r'isthmus_parked_keys\{reason="[^"]*"\}'), "what is parked is told by who leads", LONG)
+    # What the local runtime counted, and what the children did: the books are those of the front office.
+    until(lambda: counted(grown) == told(grown), "the outcomes of both runtimes are counted", LONG)
     standing = grown.ask("status")
     assert {shard["owner"] for shard in standing["shards"]} == {standing["kcl"]["leader"]}
     assert all(shard["checkpoint"].isdecimal() for shard in standing["shards"])
@@ -158,3 +175,52 @@ def test_whoever_is_killed_nothing_is_left_over_and_everything_goes_on(grown: Sh
     by_kcl(grown)
     grown.customer(13)
     in_step(grown)
+
+
+PLAIN = """
+from isthmus.pipeline import Pipeline
+from isthmus_examples.customers.pipeline import Customer, customer_key, translate
+
+customers = Pipeline("customer", Customer, customer_key, translate)
+"""
+
+
+def test_a_front_office_in_dynamodb_keeps_in_step_and_its_books_balance_when_a_child_is_killed(
+    grown: Shop, emulator: Emulator
+) -> None:
+    client, table = emulator.client("dynamodb"), f"{grown.name}-customer"
+    client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    (grown.folder / "plain_customers.py").write_text(PLAIN, encoding="utf-8")
+    grown.set("isthmus_examples.customers.pipeline:customers", "plain_customers:customers")
+    grown.set('table = "customer"', f'table = "{table}"')
+    grown.set("sqlite:///front/front-office.db", "dynamodb:")
+    assert grown.command("setup").code == 0
+
+    def names(*numbers: int) -> dict[str, str]:
+        """Give what the front office shows of some customers."""
+        found = (client.get_item(TableName=table, Key={"key": {"S": f"customer/{number}"}}) for number in numbers)
+        return {item["key"]["S"]: item["name"]["S"] for answer in found if (item := answer.get("Item"))}
+
+    grown.start("produce")
+    worker = by_kcl(grown)
+    many = range(100, 160)
+    for number in many:
+        grown.customer(number, f"NAME {number}")
+    wanted = {f"customer/{number}": f"Name {number}" for number in many}
+    until(lambda: names(*many) == wanted, f"all of them are there\n{worker.text}", LONG)
+    child, *_ = children_of(daemon_of(worker))
+    os.kill(child, signal.SIGKILL)
+    worker.says("kcl_died")
+    grown.customer(100, "ANOTHER NAME")
+    until(lambda: names(100) == {"customer/100": "Another Name"}, f"it goes on\n{worker.text}", LONG)
+    # Each lane has its fence: the markers of the producer passed before anything else.
+    store = client.scan(TableName=f"isthmus-{grown.name}-store", ConsistentRead=True)["Items"]
+    assert len([item for item in store if item["sk"]["S"].startswith("fence")]) == 8
+    # Counts of what was decided just before a kill may be missing, and none is counted twice.
+    applied = sum(item["outcome"]["S"] == "applied" for item in store if "outcome" in item)
+    until(lambda: 0 < counted(grown)["applied"] <= applied, "the outcomes are counted", LONG)

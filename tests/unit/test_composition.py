@@ -144,7 +144,7 @@ def test_a_consumer_follows_its_heart_and_goes_on_from_the_checkpoints_counts(
     stop: Any = ThreadStop()
     by_name = {entity.name: entity for entity in entities}
     with consuming._closing_all() as sessions:
-        arguments: Any = (wiring, Mock(), FACTS, heart, store, by_name, sessions, stop, wiring.attempts)
+        arguments: Any = (wiring, Mock(), FACTS, heart, store, by_name, sessions, stop, wiring.attempts, Mock())
         consuming._runtime(*arguments)
         runtime = made.made["LocalRuntime"][1]
         begin = ShardCheckpoint("shard-0", STREAM, "1", counts={"applied": 3})
@@ -166,7 +166,7 @@ def test_a_decider_gets_the_bucket_and_the_stop_of_its_consumer(
     monkeypatch.setattr(consuming, "LocalRuntime", made.of("LocalRuntime"))
     monkeypatch.setattr(consuming, "decider_of", made.of("decider_of"))
     monkeypatch.setattr(Wiring, "payloads", lambda _: payloads)
-    arguments: Any = (wiring, Mock(), FACTS, Mock(), Mock(), {}, [], stop, wiring.attempts)
+    arguments: Any = (wiring, Mock(), FACTS, Mock(), Mock(), {}, [], stop, wiring.attempts, Mock())
     consuming._runtime(*arguments)
     made.made["LocalRuntime"][1]["make_processor"]("shard-0", None)
     assert made.made["decider_of"][1] == {"payloads": payloads, "stop": stop}

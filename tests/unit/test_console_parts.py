@@ -121,6 +121,7 @@ class House:
         self.failing: list[Exception] = []
         self.hidden = False
         self.broken = False
+        self.on_duty = True
         self.reasons: list[ParkedReason] = []
 
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Any, portion: int = 1000) -> Pruned:
@@ -142,7 +143,15 @@ class House:
         self.clock.at(self.clock.monotonic() + seconds, self.stop.request)
         settings = Store.model_construct(url=SecretStr("x"), delete_memory_days=30, history_days=7)
         this: Any = self
-        Housekeeping(this, this, settings, clock=self.clock, stop=self.stop, metrics=self.metrics).run()
+        Housekeeping(
+            this,
+            this,
+            settings,
+            clock=self.clock,
+            stop=self.stop,
+            metrics=self.metrics,
+            on_duty=lambda: self.on_duty,
+        ).run()
         return self
 
     def parked(self, reason: str) -> float | None:
@@ -206,6 +215,33 @@ def test_what_is_parked_is_shown_by_reason_and_leaves_when_it_is_gone() -> None:
     again.clock.at(7, again.reasons.clear)
     again.keep(12)
     assert again.parked("contract") is None
+
+
+def test_a_worker_that_is_not_on_duty_prunes_nothing_and_tells_nothing_of_what_is_parked() -> None:
+    house = House()
+    house.reasons = [ParkedReason("contract", 2, 3)]
+
+    def relieve() -> None:
+        house.on_duty = False
+
+    house.clock.at(30, relieve)
+    house.keep(3 * HOUR)
+    assert house.prunings == []
+    assert house.parked("contract") is None
+
+
+def test_a_worker_that_comes_on_duty_does_what_is_due() -> None:
+    house = House()
+    house.on_duty = False
+    house.reasons = [ParkedReason("contract", 2, 3)]
+
+    def take_over() -> None:
+        house.on_duty = True
+
+    house.clock.at(2 * HOUR + 1, take_over)
+    house.keep(2.5 * HOUR)
+    assert [at for at, _, _ in house.prunings] == [2 * HOUR + 5]
+    assert house.parked("contract") == 2
 
 
 # owners

@@ -111,3 +111,8 @@ def test_a_new_application_that_would_leave_out_what_is_there_is_refused_unless_
     beginning.refuse_latest(SHARDS, {}, "latest", agreed=True)
     beginning.refuse_latest(SHARDS, {}, "trim-horizon", agreed=False)
     beginning.refuse_latest(SHARDS, {"shard-0": saved("shard-0", "1")}, "latest", agreed=False)
+
+
+def test_shards_that_were_not_read_to_their_end_and_that_the_stream_no_longer_lists_were_taken_by_retention() -> None:
+    assert beginning.trimmed(SHARDS, ["shard-9", "shard-1", "shard-8"]) == ["shard-8", "shard-9"]
+    assert beginning.trimmed(SHARDS, []) == []

@@ -15,6 +15,7 @@ from tests.fakes.kcl_daemon import SHARD, SHARD_END, FakeDaemon, records_of
 from tests.fakes.kcl_desk import BATCH, BEGIN, ENDED, LOST, SHUTDOWN, ChildDesk, batch, empty
 from tests.fakes.shard_life import away
 
+MOMENT = "isthmus_shard_decided_until_timestamp_seconds"
 EVERY = ChildSettings(checkpoint_interval=5.0, stop_patience=15.0)
 
 
@@ -332,6 +333,43 @@ def test_how_far_behind_and_when_saved_is_told_while_it_lives_and_no_longer() ->
     assert seen[-1:] == [(2.5, 0, desk.clock.now_ms() / 1000)]
     assert [behind for behind, buffered, _ in seen if buffered == 1] == [2.5]
     assert [desk.metric(name, shard=SHARD) for name in names] == [None, None, None]
+
+
+def test_up_to_when_a_shard_is_decided_is_told_while_it_lives_and_no_longer() -> None:
+    desk = ChildDesk(records_of(1, 1, 1))
+    told: list[float | None] = []
+    desk.lines.before = lambda: told.append(desk.metric(MOMENT, shard=SHARD))
+    desk.run(BEGIN, batch(2), empty, batch(1))
+
+    assert told == [None, None, 1.001, 1.001, 1.002]
+    assert desk.metric(MOMENT, shard=SHARD) is None
+
+
+def test_what_a_stop_left_undecided_moves_no_moment() -> None:
+    desk = ChildDesk(records_of(1, 1, 1))
+    stop_before(desk, "1.0")
+    told: list[float | None] = []
+    desk.lines.before = lambda: told.append(desk.metric(MOMENT, shard=SHARD))
+    desk.run(BEGIN, BATCH, empty)
+
+    assert told[-1] is None
+
+
+def test_a_child_that_decided_nothing_takes_its_series_away_too() -> None:
+    desk = ChildDesk()
+    desk.run(BEGIN, empty)
+    assert desk.metric(MOMENT, shard=SHARD) is None
+
+
+def test_what_was_counted_is_told_before_each_checkpoint_and_never_after_the_last() -> None:
+    desk = ChildDesk(records_of(1, 1, 1))
+    order: list[str] = []
+    desk.before_checkpoint = lambda: order.append(f"told {len(desk.decided)}")
+    desk.shard.on_checkpoint = lambda place: order.append(f"saved {place.sequence}")
+    desk.new_life()
+    desk.run(BEGIN, batch(2), batch(1), ENDED)
+
+    assert order == ["told 2", "saved 8", "told 3", "saved 9", "told 3", "saved SHARD_END"]
 
 
 def test_a_question_is_open_only_until_its_answer() -> None:

@@ -35,24 +35,30 @@ def watch(*, dead: bool | None = None) -> LeaderWatch:
 
 def looks(watching: LeaderWatch, standing: LeaderLock, *held: Mapping[str, KclLease]) -> list[str | None]:
     """Look once a failover time."""
-    return [watching.proof(standing, each, ME, number * FAILOVER) for number, each in enumerate(held)]
+    return [proof(watching, standing, each, number * FAILOVER) for number, each in enumerate(held)]
+
+
+def proof(
+    watching: LeaderWatch, standing: LeaderLock | None, held: Mapping[str, KclLease], at: float, took: float = 0.0
+) -> str | None:
+    return watching.proof(standing, held, ME, at, at + took)
 
 
 def test_an_earlier_daemon_of_ours_is_gone() -> None:
-    assert watch().proof(lock(ME._replace(life=2)), {}, ME, 0.0)
+    assert proof(watch(), lock(ME._replace(life=2)), {}, 0.0)
 
 
 def test_our_own_daemon_leads_and_keeps_its_lock() -> None:
-    assert watch(dead=True).proof(lock(ME), leases(ME, 1), ME, 0.0) is None
-    assert watch(dead=True).proof(None, {}, ME, 0.0) is None
+    assert proof(watch(dead=True), lock(ME), leases(ME, 1), 0.0) is None
+    assert proof(watch(dead=True), None, {}, 0.0) is None
 
 
 def test_another_process_of_this_boot_that_is_gone_is_proved_and_one_that_lives_is_not() -> None:
     beside = ME._replace(pid=11, started="501")
-    assert watch(dead=True).proof(lock(beside), {}, ME, 0.0)
-    assert watch(dead=False).proof(lock(beside), {}, ME, 0.0) is None
-    assert watch(dead=None).proof(lock(beside), {}, ME, 0.0) is None
-    assert watch(dead=True).proof(lock(beside._replace(boot_id="boot-0")), {}, ME, 0.0) is None
+    assert proof(watch(dead=True), lock(beside), {}, 0.0)
+    assert proof(watch(dead=False), lock(beside), {}, 0.0) is None
+    assert proof(watch(dead=None), lock(beside), {}, 0.0) is None
+    assert proof(watch(dead=True), lock(beside._replace(boot_id="boot-0")), {}, 0.0) is None
 
 
 def test_an_owner_whose_leases_all_stand_still_is_gone_after_several_failover_times() -> None:
@@ -74,18 +80,25 @@ def test_a_lease_that_comes_or_goes_begins_the_time_anew() -> None:
     assert looks(watch(), lock(OTHER), one, two, one, two, one) == [None] * 5
 
 
+def test_the_time_that_an_answer_takes_is_no_stillness() -> None:
+    watching, still = watch(), STILL * FAILOVER
+    assert proof(watching, lock(OTHER), leases(OTHER, 5), 0.0, took=9.0) is None
+    assert proof(watching, lock(OTHER), leases(OTHER, 5), 8.9 + still, took=100.0) is None
+    assert proof(watching, lock(OTHER), leases(OTHER, 5), 9.0 + still)
+
+
 def test_another_owner_begins_the_time_anew() -> None:
     watching, third = watch(), OTHER._replace(pid=12)
     both = {**leases(OTHER, 1), "shard-9": KclLease("shard-9", "1", owner=str(third), counter=1)}
-    assert watching.proof(lock(OTHER), both, ME, 0.0) is None
-    assert watching.proof(lock(third), both, ME, 100.0) is None
-    assert watching.proof(lock(third), both, ME, 100.0 + STILL * FAILOVER)
+    assert proof(watching, lock(OTHER), both, 0.0) is None
+    assert proof(watching, lock(third), both, 100.0) is None
+    assert proof(watching, lock(third), both, 100.0 + STILL * FAILOVER)
 
 
 @pytest.mark.parametrize("text", ["", "host", "a/b/c/d@e", "a/1/c/d@e", "vm/2330/2ae7f98b9cc4", "a/1.x/c/d@e"])
 def test_what_is_no_id_of_ours_names_no_process(text: str) -> None:
     assert worker_of(text) is None
-    assert watch(dead=True).proof(lock(text), {}, ME, 0.0) is None
+    assert proof(watch(dead=True), lock(text), {}, 0.0) is None
 
 
 @given(st.integers(1, 10**7), st.integers(0, 10**6), st.sampled_from(["h", "h/pid:[1]", "a.b-c"]))

@@ -1,10 +1,13 @@
 """All shards of a stream in one process: who starts when."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from structlog.testing import capture_logs
 
 from isthmus.attempts import AttemptsByPart
 from isthmus.checkpoint.ports import ShardCheckpoint
+from isthmus.consumer.feed import Shard
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.errors import OwnershipLost
 from isthmus.metrics import Metrics
@@ -225,6 +228,39 @@ def test_a_shard_that_retention_took_before_its_end_is_named_once_and_its_childr
 
     assert [entry["shard"] for entry in logs if entry["event"] == "shard_trimmed_unread"] == [parent]
     assert len(world.decided) == 2 * LANES
+
+
+def test_who_asked_to_be_told_of_shards_that_retention_took_is_told_instead_of_the_log() -> None:
+    world = World(retention_seconds=1000)
+    (parent,) = world.stream.open_shards()
+    world.put_everywhere()
+    Life(world).go(0.5).end()
+    world.put_everywhere()
+    world.stream.split(parent)
+    world.clock.move(1001)
+    told: list[str] = []
+    with capture_logs() as logs:
+        Life(world, trimmed=told.append).go(50).end()
+
+    assert told == [parent]
+    assert "shard_trimmed_unread" not in [entry["event"] for entry in logs]
+
+
+def test_who_listens_is_told_of_shards_and_checkpoints_before_any_of_them_is_read() -> None:
+    world = World(shards=2)
+    world.put_everywhere()
+    Life(world).go(5).end()
+    told: list[tuple[list[str], dict[str, str | None], int]] = []
+
+    def listed(shards: Sequence[Shard], saved: Mapping[str, ShardCheckpoint]) -> None:
+        sequences = {name: each.sequence for name, each in saved.items()}
+        told.append(([shard.id for shard in shards], sequences, len(life.started)))
+
+    life = Life(world, listed=listed)
+    life.go(5).end()
+
+    names = world.stream.open_shards()
+    assert told[0] == (names, {name: world.checkpoints.rows[name].sequence for name in names}, 0)
 
 
 def test_a_shard_that_retention_takes_while_the_stream_is_away_is_named_and_its_children_are_read() -> None:

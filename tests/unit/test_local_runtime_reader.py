@@ -240,3 +240,53 @@ def test_the_metrics_say_what_is_behind_and_what_is_in_hand_and_go_with_the_read
     assert 1_356_998_400 < saved[0] < 1_356_998_410
     assert desk.metric("isthmus_shard_buffered_records", shard=desk.shard) is None
     assert desk.metric("isthmus_checkpoint_saved_timestamp_seconds", shard=desk.shard) is None
+
+
+# up to when
+
+
+MOMENT = "isthmus_shard_decided_until_timestamp_seconds"
+
+
+def test_up_to_when_a_shard_is_decided_is_told_while_it_is_read() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0))
+    began = desk.clock.now_ms() / 1000
+    told: list[float | None] = []
+    desk.put(3)
+    desk.clock.at(0.5, lambda: told.append(desk.metric(MOMENT, shard=desk.shard)))
+    # An answer without records says how far it reached, too.
+    desk.clock.at(10.5, lambda: told.append(desk.metric(MOMENT, shard=desk.shard)))
+    desk.run(stop_at=20)
+
+    assert told == [began, began + 10]
+    assert desk.metric(MOMENT, shard=desk.shard) is None
+
+
+def test_an_answer_without_records_that_is_behind_reaches_less_far() -> None:
+    desk = Desk(settings=LocalSettings(poll_interval=1.0))
+    began = desk.clock.now_ms() / 1000
+    told: list[float | None] = []
+    desk.stream.answer_empty(1000)  # each says that it is a second behind
+    desk.clock.at(10.5, lambda: told.append(desk.metric(MOMENT, shard=desk.shard)))
+    desk.run(stop_at=20)
+
+    assert told == [pytest.approx(began + 9.4, abs=0.2)]
+
+
+def test_the_answer_that_tells_the_end_of_a_shard_moves_no_moment() -> None:
+    desk = Desk(end_with_last_page=False)
+    told: list[float | None] = []
+    began = desk.clock.now_ms() / 1000
+    desk.put(3)
+    desk.stream.split(desk.shard)
+    desk.clock.move(100)
+    desk.checkpoints.on_save = lambda _: told.append(desk.metric(MOMENT, shard=desk.shard))
+    desk.run()
+
+    assert told[-1] == began
+
+
+def test_a_reader_that_never_read_takes_no_series_away(desk: Desk) -> None:
+    desk.stop.request()
+    desk.run()
+    assert desk.metric(MOMENT, shard=desk.shard) is None

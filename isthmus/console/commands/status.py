@@ -34,13 +34,14 @@ def status(config: Path, *, as_json: bool) -> int:
       application
       stream      {name, shards, lanes, trouble}
       worker      {holder, host, process, since, life} or null; life: alive, silent, dead
-      kcl         {table, leader} where the Kinesis Client Library reads, else null
+      kcl         {table, leader, fan_out} where the Kinesis Client Library reads, else null
+                  fan_out: its registered consumer, which AWS bills; null where there is none, or nobody may look
       sources     [{name, watermark, saved, bound, behind, epoch, generation, owner (as worker), trouble}]
                   watermark: position acknowledged by Kinesis; bound: highest in the source; behind: positions between
                   generation: how often it was read again by `isthmus resync`
       shards      [{id, closed, done, checkpoint, saved, undecided, behind_ms, outcomes {name: count}, owner, trouble}]
-                  undecided: records after the checkpoint, counted up to 100; outcomes: since the beginning, of the
-                  local runtime; owner: the KCL's worker, or null
+                  undecided: records after the checkpoint, counted up to 100; outcomes: since the beginning, at least
+                  so many; owner: the KCL's worker, or null
       parked      [{reason, keys, changes}]
       front_office  {trouble}
     A trouble is a sentence, or empty; what it kept from being known is null.
@@ -66,6 +67,8 @@ def _print(found: dict[str, Any]) -> None:
         out.print(f"worker: {_owner(found['worker'], '?' if stream['trouble'] else '')}")
     else:
         out.print(f"workers: by the KCL, leases in {kcl['table']}; leader: {kcl['leader'] or 'nobody'}")
+        if kcl["fan_out"] is not None:
+            out.print(f"fan-out: the consumer {kcl['fan_out']} is registered, and AWS bills it")
     out.print()
     out.print(
         table(
@@ -87,8 +90,11 @@ def _print(found: dict[str, Any]) -> None:
     out.print()
     out.print(
         table(
-            ("SHARD", "CHECKPOINT", "UNDECIDED", "BEHIND", "OUTCOMES" if kcl is None else "OWNER"),
-            [(row["id"], *_shard_cells(row, by_owner=kcl is not None)) for row in found["shards"]],
+            ("SHARD", "CHECKPOINT", "UNDECIDED", "BEHIND", "OUTCOMES", *(() if kcl is None else ("OWNER",))),
+            [
+                (row["id"], *_shard_cells(row), *(() if kcl is None else (row["owner"] or "nobody",)))
+                for row in found["shards"]
+            ],
         )
     )
     out.print()
@@ -98,10 +104,8 @@ def _print(found: dict[str, Any]) -> None:
         out.print(f"  {row['reason']}: {row['keys']:,} keys, {row['changes']:,} changes")
 
 
-def _shard_cells(row: dict[str, Any], *, by_owner: bool) -> tuple[str, str, str, str]:
+def _shard_cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
     counts = ", ".join(f"{name} {number:,}" for name, number in sorted(row["outcomes"].items()))
-    if by_owner:
-        counts = row["owner"] or "nobody"
     if row["done"]:
         return "done", "-", "-", counts or "-"
     if row["trouble"]:

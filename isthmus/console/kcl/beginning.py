@@ -58,6 +58,15 @@ def missing(shards: Sequence[Shard], leases: Collection[str]) -> list[Shard]:
     ]
 
 
+def trimmed(shards: Sequence[Shard], undone: Collection[str]) -> list[str]:
+    """Give those shards that were not read to their end and that the stream no longer lists: retention took them.
+
+    The library ends such a shard as if all of it was read. `shards` must have been listed after `undone` was read: a
+    lease may be of a shard that is younger than the list.
+    """
+    return sorted(set(undone) - {shard.id for shard in shards})
+
+
 def check_hand_over(made: HandOver, table: str, stream: StreamIdentity) -> None:
     """Raise `Refused` where an application's shards belong to another lease table, or to another stream."""
     if made.stream != stream:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from isthmus.console.kcl.lines import write_whole_lines
 from isthmus.consumer.runtimes.kcl.descriptors import take_over
 
 _STDERR = 2
@@ -38,6 +39,7 @@ def _log_into(pipe: Path) -> None:
         # What was stdout is stderr's twin, and stays it.
         os.dup2(log, sys.stdout.fileno())
         os.close(log)
+        write_whole_lines(sys.stderr)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,14 @@ class LeaderWatch:
         self._seen: tuple[str, frozenset[tuple[str, int]]] | None = None
         self._since = 0.0
 
-    def proof(self, lock: LeaderLock | None, leases: Mapping[str, KclLease], me: Worker, now: float) -> str | None:
-        """Say why the lock's owner is gone, or None. `me` is our daemon that lives; `now` is monotonic, in seconds."""
+    def proof(
+        self, lock: LeaderLock | None, leases: Mapping[str, KclLease], me: Worker, asked: float, answered: float
+    ) -> str | None:
+        """Say why the lock's owner is gone, or None. `me` is our daemon that lives.
+
+        `asked` and `answered` are when lock and leases were asked for and were there, in monotonic seconds. What was
+        read is true at some moment between them: so stillness is counted from an answer to a question.
+        """
         if lock is None or lock.owner == str(me):
             self._seen = None
             return None
@@ -84,14 +90,10 @@ class LeaderWatch:
             self._seen = None
             return None
         if self._seen != (lock.owner, held):
-            self._seen, self._since = (lock.owner, held), now
+            self._seen, self._since = (lock.owner, held), answered
             return None
-        return (
-            f"none of its {len(held)} leases has moved for {now - self._since:.0f} s" if self._is_still(now) else None
-        )
-
-    def _is_still(self, now: float) -> bool:
-        return now - self._since >= self._still
+        seconds = asked - self._since
+        return f"none of its {len(held)} leases has moved for {seconds:.0f} s" if seconds >= self._still else None
 
 
 def _same_supervisor(owner: Worker, me: Worker) -> bool:

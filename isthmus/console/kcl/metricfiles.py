@@ -1,7 +1,7 @@
 """Metrics of the shards' processes in one place: each writes a small file, and who looks after them adds them up.
 
 A process that ended leaves what it counted, and not what was true of it alone: its file is added to a sum and removed.
-What it counted in the second before a SIGKILL is lost.
+What it counted after its last checkpoint, in the second before a SIGKILL, is lost; those records come again.
 """
 
 import contextlib
@@ -25,18 +25,20 @@ _SUFFIX: Final = ".prom"
 
 
 class MetricFile:
-    """What one shard's process tells."""
+    """What one shard's process tells. Safe for several threads."""
 
     def __init__(self, folder: Path, registry: CollectorRegistry) -> None:
         me = this_process("")
         self._path = folder / f"{me.pid}.{me.started}{_SUFFIX}"
         self._registry = registry
+        self._writing = threading.Lock()
 
     def write(self) -> None:
         """Write everything as it is now, whole or not at all. Raises OSError, also where nobody looks after us."""
-        draft = self._path.with_suffix(".draft")
-        draft.write_bytes(generate_latest(self._registry))
-        draft.replace(self._path)
+        with self._writing:
+            draft = self._path.with_suffix(".draft")
+            draft.write_bytes(generate_latest(self._registry))
+            draft.replace(self._path)
 
     def keep(self, stop: Stop) -> None:
         """Write once a second until a stop is requested; what fails is tried again."""
@@ -86,7 +88,7 @@ def _is_gone(path: Path) -> bool:
     return is_dead(replace(this_process(""), pid=int(pid), started=started)) is True
 
 
-def write_last(file: MetricFile) -> None:
-    """Write what was counted up to the end, where somebody looks after us."""
+def write_now(file: MetricFile) -> None:
+    """Write what was counted up to now, where somebody looks after us."""
     with contextlib.suppress(OSError):
         file.write()

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from isthmus.clock import Clock
@@ -44,15 +45,18 @@ def end_orphans(known: Collection[int], clock: Clock, seconds: float) -> list[in
     """Wait until those have ended that came to us, and end what lives on after so many seconds. Give who that was.
 
     `known` are children that we started ourselves. An orphan ends by itself when it sees that its parent is gone; one
-    that is stopped or hangs does not.
+    that is stopped or hangs does not. Nobody is waited for any longer who cannot be ended: a program with other rights
+    than ours, which user code left behind.
     """
-    pause, until, ended = ThreadStop(), clock.monotonic() + seconds, []
+    pause, until, ended = ThreadStop(), clock.monotonic() + seconds, list[int]()
     while orphans := [pid for pid in children_of(os.getpid()) if pid not in known]:
         if clock.monotonic() >= until:
+            if ended:
+                break
             for pid in orphans:
-                os.kill(pid, signal.SIGKILL)
-                ended.append(pid)
-            until = clock.monotonic() + seconds
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            ended, until = orphans, clock.monotonic() + seconds
         for pid in orphans:
             try:
                 os.waitpid(pid, os.WNOHANG)

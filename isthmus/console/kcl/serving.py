@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NoReturn
 
-from isthmus.console.kcl.metricfiles import FOLDER, MetricFile, write_last
+from isthmus.console.kcl.metricfiles import FOLDER, MetricFile, write_now
 from isthmus.console.signals import Signals
 from isthmus.console.wiring import Wiring, decider_of, entities_of, store_of
 from isthmus.consumer.feed import Place
@@ -14,6 +14,7 @@ from isthmus.consumer.runtimes.kcl.ending import leave, serve
 from isthmus.consumer.runtimes.kcl.orphan import watch_daemon
 from isthmus.consumer.runtimes.kcl.settings import ChildSettings
 from isthmus.consumer.runtimes.threads import ThreadTask
+from isthmus.consumer.target import Target
 from isthmus.garbage import collect_rarely, give_large_blocks_back
 from isthmus.log import configure
 from isthmus.settings import load
@@ -36,6 +37,8 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
     store = store_of(settings, list(by_name.values()))
     payloads = wiring.payloads()
 
+    target = Target(wiring.attempts.watch("front_office"), wiring.metrics, clock=wiring.clock, chance=wiring.chance)
+
     def make_processor(shard: str, _begin: Place | None) -> ShardProcessor:
         return ShardProcessor(
             shard,
@@ -47,8 +50,10 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
             metrics=wiring.metrics,
             attempts=wiring.attempts,
             settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
+            target=target,
         )
 
+    telling = MetricFile(folder / FOLDER, wiring.metrics.registry)
     child = Child(
         lines,
         make_processor,
@@ -58,10 +63,11 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
         metrics=wiring.metrics,
         attempts=wiring.attempts,
         settings=ChildSettings(checkpoint_interval=settings.consumer.checkpoint_interval),
+        # What is counted of a change must not be lost when its record never comes again.
+        before_checkpoint=lambda: write_now(telling),
     )
     watch_daemon(lines.reading, lambda: child.answering)
-    telling = MetricFile(folder / FOLDER, wiring.metrics.registry)
     ThreadTask("metrics", lambda: telling.keep(wiring.stop))
     code = serve(child)
-    write_last(telling)
+    write_now(telling)
     leave(code)

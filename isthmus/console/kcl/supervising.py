@@ -9,18 +9,23 @@ from isthmus.checkpoint.kcl import KclLeases
 from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import HandOver
 from isthmus.checkpoint.process import this_process
+from isthmus.console.bookkeeping import Bookkeeping
+from isthmus.console.consuming import bookkeeping_of
 from isthmus.console.hearts import owning
-from isthmus.console.kcl import beginning
+from isthmus.console.housekeeping import Housekeeping
+from isthmus.console.kcl import beginning, fanout
 from isthmus.console.kcl.daemon import Daemon
 from isthmus.console.kcl.folder import Folder
 from isthmus.console.kcl.java import command, jars_of, java_of
-from isthmus.console.kcl.keeping import Keeper
+from isthmus.console.kcl.keeping import Keeper, held_by
 from isthmus.console.kcl.leader import Worker
+from isthmus.console.kcl.lines import write_whole_lines
 from isthmus.console.kcl.metricfiles import MetricFiles
 from isthmus.console.kcl.processes import adopt_orphans, end_orphans
 from isthmus.console.kcl.properties import properties
-from isthmus.console.wiring import Wiring, entities_of, store_of
+from isthmus.console.wiring import Wiring, entities_of, reader_of, store_of
 from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.consumer.runtimes.port import Task
 from isthmus.consumer.runtimes.threads import ThreadTask
 from isthmus.lifecycle import ThreadStop
 from isthmus.log import get_logger
@@ -58,27 +63,52 @@ def consume_by_kcl(wiring: Wiring, pipelines: dict[str, Pipeline], *, agreed: bo
     facts = wiring.stream(checkpoints)
     wiring.check_memory(facts)
     wiring.patiently(wiring.attempts.watch("front_office"), lambda: wiring.check_front_office(store, entities))
-    _begin(wiring, checkpoints, facts, agreed=agreed)
+    books = bookkeeping_of(wiring, checkpoints, facts, counting=True)
+    _begin(wiring, checkpoints, facts, books, agreed=agreed)
+    _tell_left_over(wiring, facts)
     adopt_orphans()
-    leases = KclLeases(aws.client(wiring.access, "dynamodb"), settings.kcl.table)
-    failover, watch = settings.kcl.failover_time, wiring.attempts.watch("leases")
-    keeper = Keeper(leases, failover, clock=wiring.clock, watch=watch)
+    keeper = Keeper(
+        KclLeases(aws.client(wiring.access, "dynamodb"), settings.kcl.table),
+        settings.kcl.failover_time,
+        clock=wiring.clock,
+        watch=wiring.attempts.watch("leases"),
+        seen=lambda leases, me: books.see(held_by(leases, str(me))),
+    )
     resting = wiring.stop.part()
+    house = Housekeeping(
+        store,
+        reader_of(settings, entities),
+        settings.store,
+        clock=wiring.clock,
+        stop=resting,
+        metrics=wiring.metrics,
+        on_duty=lambda: keeper.leads,
+    )
+    write_whole_lines(sys.stderr)
     with Folder() as folder:
         folder.pass_on(_to_our_log)
-        files = MetricFiles(folder.metrics)
-        wiring.metrics.of_others = files.families
+        wiring.metrics.of_others = MetricFiles(folder.metrics).families
         words = command(java, jars, settings.kcl.heap_mb, folder.properties, folder.logging)
         keeping = ThreadTask("leases", lambda: keeper.run(resting))
+        beside = [ThreadTask("housekeeping", house.run), ThreadTask("notes", lambda: books.run(resting))]
         try:
-            _look_after(wiring, words, folder, keeper, keeping)
+            look_after(wiring, words, folder, keeper, keeping)
         finally:
             resting.request()
+            for task in beside:
+                task.result()
+            # What the children counted up to their end.
+            books.last()
             keeping.result()
 
 
-def _begin(wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, *, agreed: bool) -> None:
-    """See that every shard has a lease, made by this application; see `beginning`."""
+def _begin(
+    wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, books: Bookkeeping, *, agreed: bool
+) -> None:
+    """See that every shard has a lease, made by this application; see `beginning`.
+
+    `books` sees how the shards are before a daemon of ours reads any, and which of them retention took.
+    """
     settings = wiring.settings
     leases = KclLeases(aws.client(wiring.access, "dynamodb"), settings.kcl.table)
     feed = KinesisFeed(aws.client(wiring.access, "kinesis"), settings.stream.name)
@@ -88,21 +118,35 @@ def _begin(wiring: Wiring, checkpoints: DynamoCheckpoints, facts: StreamFacts, *
         name = worker_lease(settings.application)
         # Whoever holds this is the only one that reads: a worker of the local runtime, or we, for a moment.
         with owning(wiring, checkpoints, name, facts.identity, wiring.attempts.watch("lease", name), wait=False):
-            _hand_over(wiring, checkpoints, leases, feed, facts, agreed=agreed)
+            _hand_over(wiring, checkpoints, leases, feed, facts, books, agreed=agreed)
         return
     beginning.check_hand_over(made, settings.kcl.table, facts.identity)
-    gone = beginning.missing(wiring.patiently(watch, feed.shards), wiring.patiently(watch, leases.read))
+    held = wiring.patiently(watch, leases.read)
+    shards = wiring.patiently(watch, feed.shards)
+    gone = beginning.missing(shards, held)
     beginning.refuse_missing(gone, settings.kcl.table, agreed=agreed)
+    books.see(held_by(held, owner=None))
+    books.trimmed(*beginning.trimmed(shards, [each.shard for each in held.values() if not each.ended]))
     for shard in wiring.patiently(watch, lambda: leases.seed(beginning.again(gone))):
         log.warning("lease_made_again", shard=shard)
 
 
-def _hand_over(
+def _tell_left_over(wiring: Wiring, facts: StreamFacts) -> None:
+    """Say that a consumer of fan-out is registered, and billed, that nobody reads by any more."""
+    name = wiring.settings.kcl.table
+    if wiring.settings.kcl.retrieval == "fan-out":
+        return
+    if fanout.is_registered(aws.client(wiring.access, "kinesis"), facts.identity.arn, name):
+        log.warning("fan_out_left_over", consumer=name, stream=facts.name)
+
+
+def _hand_over(  # noqa: PLR0917 - wiring is where many parts meet
     wiring: Wiring,
     checkpoints: DynamoCheckpoints,
     leases: KclLeases,
     feed: KinesisFeed,
     facts: StreamFacts,
+    books: Bookkeeping,
     *,
     agreed: bool,
 ) -> None:
@@ -121,17 +165,24 @@ def _hand_over(
     wiring.patiently(watch, lambda: leases.ensure(stop=wiring.stop))
     wiring.patiently(watch, lambda: leases.seed(first))
     wiring.patiently(watch, checkpoints.hand_overs.complete)
+    books.see(held_by({lease.shard: lease for lease in first}, owner=None))
+    books.trimmed(*beginning.trimmed(shards, [each.shard for each in saved.values() if not each.ended]))
     log.info("handed_over_to_kcl", table=table, shards=len(first), taken_over=len(saved))
 
 
-def _look_after(wiring: Wiring, words: list[str], folder: Folder, keeper: Keeper, keeping: ThreadTask[None]) -> None:
+def look_after(wiring: Wiring, words: list[str], folder: Folder, keeper: Keeper, keeping: Task[None]) -> None:
+    """Start a daemon, again and again, until a stop is requested; it never waits for anybody but the daemon.
+
+    Raises what ended `keeping`, the task that runs the keeper.
+    """
     settings, variables = wiring.settings, _environment(wiring)
     failures, life = 0, 0
     while not wiring.stop.requested():
         begun, life = wiring.clock.monotonic(), life + 1
-        keeper.me = worker = _worker(settings, life)
-        # A lock of the daemon before this one would stand in its way for two minutes.
-        keeper.look_now()
+        worker = _worker(settings, life)
+        # A lock of the daemon before this one would stand in its way for two minutes. The keeper's own task looks for
+        # it: DynamoDB may take its question and say nothing, and the daemon shall start all the same.
+        keeper.begin(worker)
         folder.write(properties(settings, str(worker), folder.program), settings.file, _LEVELS[settings.log.level])
         daemon = Daemon(words, folder, variables)
         log.info("kcl_started", daemon=daemon.pid, worker=str(worker), table=settings.kcl.table)

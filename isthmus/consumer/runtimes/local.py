@@ -1,6 +1,6 @@
 """The local runtime: one process reads all shards of a stream, parents before children."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from isthmus.attempts import AttemptsByPart
@@ -8,7 +8,7 @@ from isthmus.chance import Chance
 from isthmus.checkpoint import answers
 from isthmus.checkpoint.ports import ShardCheckpoint, ShardCheckpoints
 from isthmus.clock import Clock
-from isthmus.consumer.feed import Feed, Trimmed
+from isthmus.consumer.feed import Feed, Shard, Trimmed
 from isthmus.consumer.runtimes.port import Processor, RuntimeStop, Spawn, Task
 from isthmus.consumer.runtimes.reader import Ended, Failed, ReaderEnd, ShardReader, StoppedSoftly
 from isthmus.consumer.runtimes.settings import LocalSettings
@@ -40,7 +40,9 @@ class LocalRuntime:
     It takes no lease itself: `lost` says, from any task and without waiting, whether this process has lost the one
     that makes it the only worker. `make_processor(shard, checkpoint)` is called in the shard's own task; it may
     raise `Transient`, and is then called again. `stop` is asked for by the runtime too, when anything fails.
-    `attempts` outlives the runtime where another may follow it after a lost ownership.
+    `attempts` outlives the runtime where another may follow it after a lost ownership. `listed` is told of shards and
+    checkpoints whenever they were read, before any shard is started by them; `trimmed`, once in this life, of a shard
+    that retention took before it was read to its end. Both return at once; without `trimmed` it is logged.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class LocalRuntime:
         metrics: Metrics,
         attempts: AttemptsByPart,
         settings: LocalSettings | None = None,
+        listed: Callable[[Sequence[Shard], Mapping[str, ShardCheckpoint]], object] = lambda _shards, _saved: None,
+        trimmed: Callable[[str], object] | None = None,
     ) -> None:
         self._feed = feed
         self._checkpoints = checkpoints
@@ -70,6 +74,8 @@ class LocalRuntime:
         self._chance = chance
         self._metrics = metrics
         self._settings = settings or LocalSettings()
+        self._listed = listed
+        self._tell_trimmed = trimmed or _tell_trimmed
         self._attempts = attempts
         self._watch = attempts.watch("shard_list")
         self._readings: dict[str, _Reading] = {}
@@ -116,11 +122,11 @@ class LocalRuntime:
         self._watch.recovered()
         self._next_sync = self._clock.monotonic() + self._settings.shard_sync_interval
         self._refuse_strangers(list(saved.values()))
+        self._listed(shards, saved)
         tree = ShardTree(shards, saved, {name: reading.state for name, reading in self._readings.items()})
         for name in tree.trimmed_early():
             if name not in self._told:
-                self._told.add(name)
-                log.error("shard_trimmed_unread", shard=name)
+                self._trimmed(name)
         for name in tree.ready():
             self._start(name, saved.get(name))
 
@@ -179,12 +185,15 @@ class LocalRuntime:
             case Failed(Trimmed()):
                 # Nobody can read it any more. The next list of shards leaves it out, and its children start.
                 self._attempts.forget(shard)
-                self._told.add(shard)
-                log.error("shard_trimmed_unread", shard=shard)
+                self._trimmed(shard)
             case Failed(error):
                 raise error
             case StoppedSoftly():
                 pass
+
+    def _trimmed(self, shard: str) -> None:
+        self._told.add(shard)
+        self._tell_trimmed(shard)
 
     def _join(self) -> None:
         """Wait for every reader. They end by themselves: a stop was requested."""
@@ -203,6 +212,10 @@ class LocalRuntime:
         self._abandoned = True
         self._error = error if self._error is None else self._error
         self._stop.request()
+
+
+def _tell_trimmed(shard: str) -> None:
+    log.error("shard_trimmed_unread", shard=shard)
 
 
 def _ownership_lost() -> OwnershipLost:

@@ -83,6 +83,7 @@ class ShardReader:
         self._stream_watch = attempts.watch("stream", shard)
         self._behind = metrics.behind.labels(shard)
         self._buffered = metrics.buffered.labels(shard)
+        self._decided_until_ms = 0
         self._checkpointer = Checkpointer(
             shard,
             begin,
@@ -100,6 +101,7 @@ class ShardReader:
         self._iterator: str | None = None
         self._next_read = clock.monotonic()
         self._limit = min(_FIRST_PAGE, settings.max_records)
+        self._asked_ms = 0
 
     def run(self) -> ReaderEnd:
         """Read until the shard's end, a stop or an error that no repeat mends."""
@@ -110,6 +112,8 @@ class ShardReader:
         finally:
             for gauge in (self._metrics.behind, self._metrics.buffered, self._metrics.checkpoint_time):
                 gauge.remove(self._shard)
+            if self._decided_until_ms:
+                self._metrics.decided_until.remove(self._shard)
 
     def _run(self) -> ReaderEnd:
         try:
@@ -147,6 +151,11 @@ class ShardReader:
         self._behind.set(fetched.behind_ms / 1000)
         if fetched.records:
             self._decide(fetched.records)
+            self._decided(fetched.records[-1].arrival_ms)
+        elif fetched.iterator is not None:
+            # An empty answer, too, tells how far in time it reached. Not one that says the shard is closed: its
+            # children may hold what came since then.
+            self._decided(self._asked_ms - fetched.behind_ms)
         self._iterator = fetched.iterator
         self._checkpointer.save_when_due()
         return fetched.iterator is not None
@@ -163,7 +172,7 @@ class ShardReader:
         self._next_read = begun + 1 / self._settings.reads_per_second
         if self._iterator is None:
             self._iterator = self._feed.iterator(self._shard, self._handed)
-        asked = self._limit
+        asked, self._asked_ms = self._limit, self._clock.now_ms()
         fetched = self._feed.fetch(self._iterator, asked)
         if fetched.behind_ms == 0 and len(fetched.records) < asked:
             self._next_read = max(self._next_read, begun + self._settings.poll_interval)
@@ -186,6 +195,12 @@ class ShardReader:
         finally:
             self._buffered.set(0)
         self._handed = records[-1].sequence
+
+    def _decided(self, until_ms: int) -> None:
+        """Tell that everything is decided that arrived before this moment."""
+        if until_ms > self._decided_until_ms:
+            self._decided_until_ms = until_ms
+            self._metrics.decided_until.labels(self._shard).set(until_ms / 1000)
 
     def _finish(self) -> None:
         if self._checkpointer.position() != self._handed:

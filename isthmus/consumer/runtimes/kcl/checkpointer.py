@@ -1,5 +1,7 @@
 """A child's checkpoints: at a place that the daemon gave, of which everything is decided; never the bare one."""
 
+from collections.abc import Callable
+
 from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.clock import Clock
@@ -28,7 +30,8 @@ class Checkpointer:
 
     Only while a question of the daemon is open: at any other time the line that is read as an answer would be the next
     question. Every method raises `LeaseGone`, and `Fatal` for any other refusal that no repeat mends, or when the
-    daemon answers with something else, or no more.
+    daemon answers with something else, or no more. `before` is called before each question: what is told there is told
+    of everything that the checkpoint passes.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class Checkpointer:
         metrics: Metrics,
         watch: Attempts,
         settings: ChildSettings,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self._lines = lines
+        self._before = before
         self._clock = clock
         self._saved_at = metrics.checkpoint_time.labels(shard)
         self._watch = watch
@@ -77,6 +82,7 @@ class Checkpointer:
         self._watch.until_done(lambda: self._ask(SHARD_END), stop=stop, chance=chance, backoff=self._settings.backoff)
 
     def _ask(self, place: Place) -> None:
+        self._before()
         self._lines.write_line(checkpoint(place))
         line = self._lines.read_line()
         if line is None:

@@ -22,6 +22,7 @@ from isthmus.consumer.runtimes.kcl.protocol import (
 )
 from isthmus.consumer.runtimes.kcl.settings import ChildSettings
 from isthmus.consumer.runtimes.kcl.states import Act, ChildState, act_on
+from isthmus.consumer.runtimes.kcl.times import ArrivalTimes
 from isthmus.errors import Fatal
 from isthmus.lifecycle import Stop, Stopped
 from isthmus.log import get_logger
@@ -34,7 +35,8 @@ class Child:
     """Serves one shard from the first line to the last. `run` is called once, by the main thread.
 
     `make_processor(shard, begin)` makes what decides, where `begin` is the last record that is done with; it may raise
-    `Transient`, and is then called again. It, and what it makes, may run anybody's code.
+    `Transient`, and is then called again. It, and what it makes, may run anybody's code. `before_checkpoint` is called
+    before each checkpoint is asked for, and raises nothing.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Child:
         metrics: Metrics,
         attempts: AttemptsByPart,
         settings: ChildSettings | None = None,
+        before_checkpoint: Callable[[], object] = lambda: None,
     ) -> None:
         self.state = ChildState.NEW
         self.shard = ""
@@ -62,6 +65,8 @@ class Child:
         self._metrics = metrics
         self._attempts = attempts
         self._settings = settings or ChildSettings()
+        self._before_checkpoint = before_checkpoint
+        self._times = ArrivalTimes()
         self._serving: tuple[ShardDecider, Checkpointer] | None = None
         self._skipping_since: float | None = None
 
@@ -127,6 +132,7 @@ class Child:
             metrics=self._metrics,
             watch=self._attempts.watch("checkpoint", self.shard),
             settings=self._settings,
+            before=self._before_checkpoint,
         )
         self._serving = processor, checkpointer
         for gauge in (self._metrics.behind, self._metrics.buffered):
@@ -137,9 +143,20 @@ class Child:
     def _decide(self, question: ProcessRecords) -> None:
         if question.behind_ms is not None:
             self._metrics.behind.labels(self.shard).set(question.behind_ms / 1000)
+        self._times.asked(self._clock.now_ms())
         if question.records:
             self._process(question.records)
+        self._tell_time(question)
         self._save(now=self._stop.requested())
+
+    def _tell_time(self, question: ProcessRecords) -> None:
+        """Tell up to which moment everything that arrived in the shard is decided."""
+        processor, _ = self._parts()
+        if question.records and processor.place() != question.records[-1].place:
+            return
+        until_ms = self._times.decided(question)
+        if until_ms is not None:
+            self._metrics.decided_until.labels(self.shard).set(until_ms / 1000)
 
     def _process(self, records: list[Record]) -> None:
         processor, _ = self._parts()
@@ -215,3 +232,5 @@ class Child:
         if self._serving is not None:
             for gauge in (self._metrics.behind, self._metrics.buffered, self._metrics.checkpoint_time):
                 gauge.remove(self.shard)
+            if self._times.until_ms is not None:
+                self._metrics.decided_until.remove(self.shard)
