@@ -14,6 +14,7 @@ from isthmus.consumer.runtimes.threads import ThreadTask
 from isthmus.errors import IsthmusError, OwnershipLost
 from isthmus.lifecycle import Stopped
 from isthmus.log import get_logger
+from isthmus.payloads import Payloads
 from isthmus.pipeline import Pipeline
 from isthmus.producer.kinesis import KinesisSink
 from isthmus.producer.lanes import Lanes, Limits
@@ -24,7 +25,7 @@ from isthmus.producer.sources.budget import QueryBudget
 from isthmus.producer.sources.references import JoinedReferences, NoReferences, ReferenceTable, SqlReferences
 from isthmus.producer.sources.sql import SqlSource, SqlTable
 from isthmus.producer.threads import ThreadExecutor
-from isthmus.producer.translator import Translator
+from isthmus.producer.translator import ReferenceTables, Translator
 from isthmus.retry import Backoff
 from isthmus.settings import Settings, Source
 from isthmus.stream import StreamFacts
@@ -110,20 +111,14 @@ def _own_source(  # noqa: PLR0917 - wiring is where many parts meet
             wait=section.ownership.wait,
             take_over_after=section.ownership.take_over_after,
         ) as (lease, heart):
-            translator = Translator(
+            translator = translator_of(
+                wiring,
+                name,
                 pipeline,
-                source=attribute,
-                name=name,
-                key_columns=section.key,
+                references,
                 generation=lease.generation,
-                lanes=settings.stream.lanes,
-                references=references,
-                clock=wiring.clock,
                 payloads=wiring.payloads(),
-                claim_threshold=settings.claim_check.threshold_bytes,
                 max_event_bytes=limits.max_event_bytes,
-                time_column=section.time_column,
-                metrics=wiring.metrics,
             )
             publisher = Publisher(
                 Lanes(settings.stream.lanes, limits, Backoff(), wiring.chance),
@@ -161,6 +156,36 @@ def _own_source(  # noqa: PLR0917 - wiring is where many parts meet
         executor.close()
         source.close()
         references.close()
+
+
+def translator_of(
+    wiring: Wiring,
+    name: str,
+    pipeline: Pipeline,
+    references: ReferenceTables,
+    *,
+    generation: int,
+    payloads: Payloads | None,
+    max_event_bytes: int,
+) -> Translator:
+    """Give what makes changes of a source's rows, by the settings. Loads nothing yet."""
+    settings = wiring.settings
+    section = settings.sources[name]
+    return Translator(
+        pipeline,
+        source=source_attribute(settings.application, name),
+        name=name,
+        key_columns=section.key,
+        generation=generation,
+        lanes=settings.stream.lanes,
+        references=references,
+        clock=wiring.clock,
+        payloads=payloads,
+        claim_threshold=settings.claim_check.threshold_bytes,
+        max_event_bytes=max_event_bytes,
+        time_column=section.time_column,
+        metrics=wiring.metrics,
+    )
 
 
 def open_source(section: Source, budget: QueryBudget | None = None) -> SqlSource:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,6 +26,8 @@ from isthmus.console.front_offices import (
     postgres_store,
 )
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
+from isthmus.consumer.stores.lot import LotReader
 from isthmus.consumer.stores.port import Decider, Entity, QuickSession, Store, TableMapping, TransactionalStore
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
@@ -244,6 +246,33 @@ def decider_of(
         quick = session if isinstance(session, QuickSession) else None
         return Applier(session, entities, clock, metrics, history=settings.store.history, quick=quick)
     return dynamo_decider(settings, entities, clock, metrics, payloads=payloads, stop=stop)
+
+
+def redriver_of(
+    settings: Settings, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock
+) -> Redriver:
+    """Give what changes the parking lot. Raises as the store's `session`, and `Refused` where a store has none."""
+    if isinstance(store, TransactionalStore):
+        return TransactionalRedriver(store.session(), entities, remake, clock, history=settings.store.history)
+    raise _no_lot(settings)
+
+
+@runtime_checkable
+class Lot(StoreReader, LotReader, Protocol):
+    """A front office for looking only, its parking lot too."""
+
+
+def lot_of(settings: Settings) -> Lot:
+    """Give the front office's parking lot for looking only. Raises as `reader_of`, and `Refused` as `redriver_of`."""
+    # What is parked is told without versions, and so without the user's own code.
+    reader = reader_of(settings, [])
+    if not isinstance(reader, Lot):
+        raise _no_lot(settings)
+    return reader
+
+
+def _no_lot(settings: Settings) -> Refused:
+    return Refused(f"What is parked in {settings.store.kind.value} cannot be worked on in this release.")
 
 
 def store_path(settings: Settings) -> Path:
