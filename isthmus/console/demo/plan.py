@@ -3,69 +3,13 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Final, Literal
 
-from isthmus.aws import AwsAccess
-from isthmus.console.demo.example import PIPELINES, SOURCE
+from isthmus.console.demo.settings_file import Runtime
 from isthmus.errors import Refused
 
-POLL_INTERVAL = 0.2
-"""Seconds between two looks at the back office, and between two reads of a shard."""
-
-SETTINGS = """\
-# Written by `isthmus demo`. Every other command works on it while the demo stays up: isthmus status --config {file}
-application = "flights"
-
-[aws]
-endpoint_url = "{endpoint}"
-region = "{region}"
-access_key_id = "{access_key_id}"
-secret_access_key = "{secret}"
-
-[stream]
-name = "flights"
-shards = {shards}
-
-[checkpoint]
-table = "isthmus-flights"
-
-[sources.{source}]
-pipeline = "{pipeline}"
-url = "sqlite:///back-office.db"
-table = "FLTMST"
-key = ["CARR", "FLTNO", "DEPDT", "ORIG"]
-cursor = "UPDSEQ"
-order = "commit"
-poll_interval = {poll_interval}
-
-[sources.{source}.references.airports]
-table = "APTREF"
-key = "FAA"
-
-[sources.{source}.references.carriers]
-table = "CARREF"
-key = "CARR"
-
-[entities.flight]
-table = "flight"
-version_column = "version"
-process = "operations"
-
-[store]
-url = "{store_url}"
-history = true
-
-[consumer]
-poll_interval = {poll_interval}
-
-[publisher]
-# The emulator has no write limit to keep.
-pace_shards = false
-
-[metrics]
-producer_port = {producer_port}
-consumer_port = {consumer_port}
-"""
+WORKERS: Final = ("worker-1", "worker-2")
+"""The consumers, where several share the shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +18,7 @@ class Plan:
 
     days: int = 31
     shards: int = 4
+    """Of the stream; with kcl at its beginning."""
     rate: float | None = 2000.0
     """Modifications per second of the live phase; None: as fast as it goes."""
     stay: bool = False
@@ -81,6 +26,8 @@ class Plan:
     """Of the chaos; None: no chaos."""
     store: Literal["sqlite", "postgres", "dynamodb"] = "sqlite"
     """The kind of front office: sqlite, postgres or dynamodb."""
+    runtime: Runtime = "local"
+    """What drives the consumers: local, or kcl with two workers and a reshard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +61,20 @@ class Place:
         """The settings of this run."""
         return self.folder / "isthmus.toml"
 
+    def worker_settings(self, name: str) -> Path:
+        """Give the settings of one of several consumers."""
+        return self.folder / f"{name}.toml"
+
+    @property
+    def workers(self) -> Path:
+        """What workers make for as long as they live. One that is killed cannot remove it."""
+        return self.folder / "workers"
+
+    @property
+    def kinesis(self) -> Path:
+        """The program and the log of kinesis-mock."""
+        return self.folder / "kinesis-mock"
+
     @property
     def logs(self) -> Path:
         """What the processes said."""
@@ -146,30 +107,14 @@ class Place:
         self.logs.mkdir(parents=True, exist_ok=True)
 
     def _remove_older_run(self) -> None:
-        files = [self.settings, self.front_office_url]
+        files = [self.settings, self.front_office_url, *map(self.worker_settings, WORKERS)]
         if (self.postgres / "PG_VERSION").is_file():
             shutil.rmtree(self.postgres)
+        if (self.kinesis / "kinesis-mock.log").is_file():
+            shutil.rmtree(self.kinesis)
+        for folder in self.workers.glob("isthmus-kcl-*"):
+            shutil.rmtree(folder)
         for database in (self.back_office, self.front_office):
             files += [database, Path(f"{database}-wal"), Path(f"{database}-shm")]
         for file in [*files, *self.logs.glob("*.log")]:
             file.unlink(missing_ok=True)
-
-    def write_settings(
-        self, plan: Plan, endpoint: str, access: AwsAccess, ports: tuple[int, int], store_url: str
-    ) -> None:
-        """Write `isthmus.toml`. `ports` are where producer and consumer serve their metrics."""
-        values: dict[str, Any] = {
-            "file": self.settings,
-            "endpoint": endpoint,
-            "region": access.region,
-            "access_key_id": access.access_key_id,
-            "secret": access.secret,
-            "shards": plan.shards,
-            "poll_interval": POLL_INTERVAL,
-            "producer_port": ports[0],
-            "consumer_port": ports[1],
-            "pipeline": PIPELINES[plan.store],
-            "store_url": store_url,
-            "source": SOURCE,
-        }
-        self.settings.write_text(SETTINGS.format(**values))

@@ -1,23 +1,28 @@
 """The demo's story, from a schedule to a front office in step."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from isthmus.clock import Clock
 from isthmus.console.demo import readings, standing
 from isthmus.console.demo.ahead import Ahead
 from isthmus.console.demo.example import SOURCE, Expectation
-from isthmus.console.demo.kills import Pending, Victim
+from isthmus.console.demo.kills import Pending
 from isthmus.console.demo.parts import Parts
 from isthmus.console.demo.plan import Place, Plan
-from isthmus.console.demo.tempo import tempo
+from isthmus.console.demo.settings_file import Runtime
+from isthmus.console.demo.tempo import ToCome, kcl_tempo, tempo
 from isthmus.console.demo.view import View
 from isthmus.errors import Fatal
 
 _QUICK_SECONDS = 0.1
 """Between two looks while a moment is to be met: the first change, the point of a kill."""
 _CALM_SECONDS = 0.5
-_PATIENCE_SECONDS = 120.0
+_LOOK_SECONDS: Final[Mapping[Runtime, float]] = {"local": _QUICK_SECONDS, "kcl": _CALM_SECONDS}
+"""While kills are to come. Two workers tell twice as much, and a look costs them as much as us."""
+_PATIENCE_SECONDS: Final[Mapping[Runtime, float]] = {"local": 120.0, "kcl": 600.0}
 _SLOWEST = 200.0
 """Catching up takes longer than `_PATIENCE_SECONDS` and this many modifications a second only if it never ends."""
 
@@ -29,6 +34,7 @@ class Facts:
     scheduled: int
     """Rows of the schedule: the first load."""
     counts: dict[str, int]
+    """Outcomes by name: at least that many."""
     expected: Expectation
     records: list[bytes]
     peak_rss_mb: dict[str, float]
@@ -37,6 +43,10 @@ class Facts:
     """How often each planned fault happened; empty without chaos."""
     not_fired: dict[str, int]
     """How often planned faults did not happen."""
+    shards: list[int]
+    """How many shards were open, at the beginning and after each step of a reshard."""
+    drained: list[str]
+    """The closed shards that were read to their end."""
 
 
 class Demo:
@@ -50,7 +60,7 @@ class Demo:
         self._clock = clock
         self._begin = begin
         self._last_look: tuple[float, int] | None = None
-        self._look_seconds = _QUICK_SECONDS if parts.chaos is not None else _CALM_SECONDS
+        self._look_seconds = _LOOK_SECONDS[plan.runtime] if parts.chaos is not None else _CALM_SECONDS
 
     def play(self) -> Facts:
         """Load the schedule, live through the days, catch up, stop the pipeline; give what was measured."""
@@ -80,7 +90,7 @@ class Demo:
     def _live(self) -> None:
         parts, office, scheduled = self._parts, self._parts.office, self._parts.scheduled
         # How many come is not known before it lives: a flight departs and arrives, or is cancelled.
-        office.live(self._tempo(2 * scheduled))
+        office.live(self._tempo(0, 2 * scheduled, kills=True))
         parts.watch.until(lambda: office.planned is not None, _QUICK_SECONDS)
         planned = office.planned or 0
         self._view.phase("living through it", planned)
@@ -88,8 +98,10 @@ class Demo:
 
         def lived() -> bool:
             done = self._look(office.modifications - scheduled, kills)
-            office.pace(self._tempo(planned - done))
-            return done >= planned and office.done and not self._waits_for_faults()
+            if parts.reshard is not None:
+                parts.reshard.advance(done / max(planned, 1))
+            office.pace(self._tempo(done, planned, kills=bool(kills)))
+            return done >= planned and office.done and not self._waits()
 
         parts.watch.until(lived, self._look_seconds)
 
@@ -97,22 +109,30 @@ class Demo:
         parts, chaos = self._parts, self._parts.chaos
         expected = ahead.finish()
         self._view.phase("catching up", parts.office.modifications)
-        parts.watch.until(self._within(parts.office.modifications / _SLOWEST + _PATIENCE_SECONDS), _QUICK_SECONDS)
-        counts = standing.outcome_counts(parts.checkpoints)
+        seconds = parts.office.modifications / _SLOWEST + _PATIENCE_SECONDS[self._plan.runtime]
+        parts.watch.until(self._within(seconds), _LOOK_SECONDS[self._plan.runtime])
         self._view.say("everything is decided")
         facts = Facts(
             scheduled=parts.scheduled,
-            counts=counts,
+            counts=self._counts(),
             expected=expected,
             records=parts.tape.records,
             peak_rss_mb=parts.pipeline.peak_rss_mb(),
-            restarts={victim.value: number for victim, number in parts.pipeline.restarts.items()},
+            restarts=dict(parts.pipeline.restarts),
             faults=chaos.counts() if chaos is not None else {},
             not_fired=chaos.left() if chaos is not None else {},
+            shards=parts.reshard.counts if parts.reshard is not None else [self._plan.shards],
+            drained=parts.reshard.drained() if parts.reshard is not None else [],
         )
         if not self._plan.stay:
             parts.pipeline.end()
         return facts
+
+    def _counts(self) -> dict[str, int]:
+        kept = Counter(standing.outcome_counts(self._parts.standing.saved()))
+        # Under the KCL they are noted every few seconds, and metrics die with their worker: each is the least.
+        told = readings.read(*self._parts.ports).outcomes() if self._parts.reshard is not None else Counter[str]()
+        return dict(kept | told)
 
     def _within(self, seconds: float) -> Callable[[], bool]:
         until = self._clock.monotonic() + seconds
@@ -125,28 +145,33 @@ class Demo:
         return caught_up
 
     def _caught_up(self) -> bool:
-        position = standing.watermark_position(self._parts.checkpoints, SOURCE)
+        parts = self._parts
+        position = parts.standing.watermark(SOURCE)
         self._look(position, Pending((), 0))
-        if position < self._parts.office.modifications:
+        if position < parts.office.modifications:
             return False
-        self._parts.tape.read()
-        return standing.decided_up_to(self._parts.checkpoints, self._parts.tape.last)
+        parts.tape.read()
+        saved = parts.standing.saved()
+        if parts.reshard is None:
+            return standing.decided_up_to(saved, parts.tape.last)
+        return not standing.not_done(parts.feed.shards(), saved, parts.tape.last)
 
     def _look(self, done: int, kills: Pending) -> int:
         """Show how far it is, and kill whose turn it is; give the same number back."""
         parts, now = self._parts, self._clock.monotonic()
         found = readings.read(*parts.ports)
-        decided = sum(sum(shard.outcomes.values()) for shard in found.shards.values())
+        decided = found.outcomes().total()
         rate = 0.0
         if self._last_look is not None and now > self._last_look[0]:
             rate = max(0.0, (decided - self._last_look[1]) / (now - self._last_look[0]))
         self._last_look = (now, decided)
         self._view.update(done, found, rate, self._chaos_so_far())
         if parts.chaos is not None:
-            up = {Victim.PRODUCER: found.producer_up, Victim.CONSUMER: found.consumer_up}
-            for victim in kills.due(done, frozenset(victim for victim in Victim if up[victim])):
-                parts.pipeline.kill(victim)
-                parts.chaos.killed(victim)
+            for kill in kills.due(done, parts.targets.at_work(found)):
+                if parts.targets.kill(kill):
+                    parts.chaos.killed(kill.victim)
+                else:
+                    kills.put_back(kill)
         return done
 
     def _chaos_so_far(self) -> str:
@@ -157,5 +182,15 @@ class Demo:
         chaos = self._parts.chaos
         return chaos is not None and bool(chaos.left()) and not chaos.halted()
 
-    def _tempo(self, left: int) -> float | None:
-        return tempo(self._plan.rate, left) if self._waits_for_faults() else self._plan.rate
+    def _waits(self) -> bool:
+        """Say whether something is still to come in the live phase, so that there must be something left to live."""
+        reshard = self._parts.reshard
+        return self._waits_for_faults() or (reshard is not None and reshard.left())
+
+    def _tempo(self, done: int, planned: int, *, kills: bool) -> float | None:
+        if not self._waits():
+            return self._plan.rate
+        faults, reshard = self._waits_for_faults(), self._parts.reshard
+        if reshard is None:
+            return tempo(self._plan.rate, planned - done)
+        return kcl_tempo(self._plan.rate, done, planned, ToCome(reshard.horizon(), kills and faults, faults))

@@ -5,7 +5,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from isthmus.console.demo.kills import Victim
+
 Summary = dict[str, Any]
+
+_WHO = {
+    Victim.PRODUCER.value: "the producer",
+    Victim.CONSUMER.value: "the consumer",
+    Victim.WORKER.value: "a worker",
+    Victim.DAEMON.value: "its daemon",
+    Victim.CHILD.value: "a shard's process",
+}
 
 
 def show(summary: Summary, samples: list[str], console: Console) -> None:
@@ -57,16 +67,26 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         )
     repeats = [f"{summary[name]:,} {name}" for name in ("duplicate", "stale", "fenced") if summary[name]]
     if repeats:
-        lines.append((", ".join(repeats), "deliveries were recognised and had no effect"))
+        # What a worker counted in the seconds before it was killed is lost.
+        least = " at least" if summary["runtime"] == "kcl" else ""
+        lines.append((", ".join(repeats), f"deliveries{least} were recognised and had no effect"))
+    lines += _reshard_lines(summary)
     lines += _chaos_lines(summary)
-    lines.append(
-        (
-            f"{memory['producer']:.0f} MB",
-            f"of memory for the producer at most, {memory['consumer']:.0f} MB for the consumer",
-        )
-    )
+    first, *others = memory
+    rest = "".join(f", {memory[name]:.0f} MB for {_WHO[name]}" for name in others)
+    lines.append((f"{memory[first]:.0f} MB", f"of memory for {_WHO[first]} at most{rest}"))
     lines.append((f"{summary['elapsed_s']:.1f} s", "in all, the check included"))
     return lines
+
+
+def _reshard_lines(summary: Summary) -> list[tuple[str, str]]:
+    if not summary["reshard"]:
+        return []
+    closed = f"all {summary['drained']} that were closed are read to their end, as their leases say"
+    return [
+        (" > ".join(map(str, summary["reshard"])), f"shards while it lived, shared by two workers; {closed}"),
+        ("books", "balanced by the databases: journal, history, parking lot. Only repeats are as workers told them"),
+    ]
 
 
 def _chaos_lines(summary: Summary) -> list[tuple[str, str]]:
@@ -76,6 +96,6 @@ def _chaos_lines(summary: Summary) -> list[tuple[str, str]]:
         names = ", ".join(f"{name} {number:,}" for name, number in faults.items())
         lines.append((f"{sum(faults.values()):,}", f"faults were put in, of {len(faults)} kinds: {names}"))
     if any(restarts.values()):
-        each = f"producer {restarts['producer']}, consumer {restarts['consumer']}"
+        each = ", ".join(f"{name} {number:,}" for name, number in restarts.items())
         lines.append((f"{sum(restarts.values()):,}", f"times a process was killed and started again: {each}"))
     return lines

@@ -1,10 +1,18 @@
 """Asks the oracle, and joins its verdict with what the demo measured."""
 
+from typing import Final
+
 from isthmus.console.demo.example import judge
 from isthmus.console.demo.fronts import Front
 from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.run import Facts
 from isthmus.console.demo.summary import Summary
+
+_BALANCED_BY: Final = {
+    "local": {"modifications": "databases", "shards": "checkpoints", "repeats": "checkpoints"},
+    "kcl": {"modifications": "databases", "shards": "leases", "repeats": "what workers told, at least"},
+}
+"""What the sums rest on: journal, history and parking lot as they lie in the databases, and who says the rest."""
 
 
 def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summary, list[str]]:
@@ -37,7 +45,11 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
             "p99": freshness.p99 if freshness is not None else None,
         },
         "changes_per_s": round(verdict.changes_per_s or 0.0),
-        "shards": plan.shards,
+        "runtime": plan.runtime,
+        "shards": facts.shards[-1],
+        "reshard": facts.shards if len(facts.shards) > 1 else [],
+        "drained": len(facts.drained),
+        "balanced_by": _BALANCED_BY[plan.runtime],
         "restarts": facts.restarts,
         "faults": facts.faults,
         "peak_rss_mb": facts.peak_rss_mb,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from isthmus.console.embedded import Emulator
 from isthmus.errors import Fatal, IsthmusError
 from isthmus.lifecycle import Stop, Stopped
 
@@ -59,11 +58,11 @@ class Watch:
             raise
 
 
-def emulator_check(emulator: Emulator) -> Callable[[], None]:
-    """Give the check of the emulator."""
+def alive_check(name: str, alive: Callable[[], bool]) -> Callable[[], None]:
+    """Give the check of a part of AWS. Raises `Fatal` once it is not alive."""
 
     def check() -> None:
-        if not emulator.alive():
-            raise Fatal("The AWS emulator itself died: what it held is gone, and with it this demo. Run it again.")
+        if not alive():
+            raise Fatal(f"The {name} itself died: what it held is gone, and with it this demo. Run it again.")
 
     return check

@@ -1,6 +1,6 @@
-"""The proxy as a process: `python -m isthmus.console.proxy --upstream PORT --seed N --times K`.
+"""The proxy as a process: `python -m isthmus.console.proxy --upstream PORT [--kinesis PORT] --seed N --times K`.
 
-It stands between clients and the port of this machine where the real service listens, and lets every fault happen K
+It stands between clients and the ports of this machine where the real services listen, and lets every fault happen K
 times by the plan of the seed. On stdout, one JSON object a line: `{"event": "listening", "port": n}`, then
 `{"event": "fired", "fault": name}` for each fault that had its effect. It ends with code 0 after SIGTERM or SIGINT.
 """
@@ -25,12 +25,12 @@ def _fired(fault: Fault) -> None:
     _tell("fired", fault=fault.value)
 
 
-async def _run(upstream: int, seed: int, times: int) -> None:
+async def _run(upstream: int, kinesis: int | None, seed: int, times: int) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    proxy = Proxy(upstream, Schedule(plan(seed, times)), _fired)
+    proxy = Proxy(upstream, Schedule(plan(seed, times)), _fired, kinesis=kinesis)
     _tell("listening", port=await proxy.start())
     await ended.wait()
     await proxy.stop()
@@ -40,10 +40,11 @@ def main() -> None:
     """Read the arguments, and stand in between."""
     parser = argparse.ArgumentParser(prog="python -m isthmus.console.proxy", description="A proxy that misbehaves.")
     parser.add_argument("--upstream", type=int, required=True, help="the port of this machine to pass requests on to")
+    parser.add_argument("--kinesis", type=int, help="the port for requests to Kinesis, if it is another one")
     parser.add_argument("--seed", type=int, required=True, help="which plan")
     parser.add_argument("--times", type=int, required=True, help="how often each fault happens")
     arguments = parser.parse_args()
-    asyncio.run(_run(arguments.upstream, arguments.seed, arguments.times))
+    asyncio.run(_run(arguments.upstream, arguments.kinesis, arguments.seed, arguments.times))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ class Traffic(StrEnum):
     WATERMARK = "watermark"
     """A write of a source's watermark."""
     OWNERSHIP = "ownership"
-    """Any other write of a lease: take, beat, give back."""
+    """Any other write of a lease, ours or the Kinesis Client Library's: take, beat, give back."""
     CHECKPOINT = "checkpoint"
-    """A write of a shard's checkpoint."""
+    """A write of a shard's checkpoint, which the Kinesis Client Library keeps in the lease."""
     READ = "read"
     """GetRecords."""
 

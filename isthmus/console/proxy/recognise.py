@@ -5,12 +5,19 @@ from typing import Any, Final
 import orjson
 
 from isthmus.checkpoint.items import PARTITION_KEY, ItemKind
+from isthmus.checkpoint.kcl import KEY as LEASE_KEY
 from isthmus.console.proxy.faults import Traffic
 
 _PUT: Final = "Kinesis_20131202.PutRecords"
 _READ: Final = "Kinesis_20131202.GetRecords"
 _WRITE: Final = "DynamoDB_20120810.UpdateItem"
 _KINESIS: Final = {_PUT: Traffic.PUT, _READ: Traffic.READ}
+_TO_KINESIS: Final = "Kinesis_"
+
+
+def is_kinesis(target: str) -> bool:
+    """Say whether a request is for Kinesis, by its `X-Amz-Target`."""
+    return target.startswith(_TO_KINESIS)
 
 
 def traffic_of(target: str, body: bytes) -> Traffic | None:
@@ -25,7 +32,11 @@ def traffic_of(target: str, body: bytes) -> Traffic | None:
 
 
 def _write(request: dict[str, Any]) -> Traffic | None:
-    kind = request.get("Key", {}).get(PARTITION_KEY, {}).get("S")
+    key = request.get("Key", {})
+    if key.get(LEASE_KEY):
+        # The Kinesis Client Library's: a checkpoint is a write of the lease, as every beat is.
+        return Traffic.CHECKPOINT if request.get("AttributeUpdates", {}).get("checkpoint") else Traffic.OWNERSHIP
+    kind = key.get(PARTITION_KEY, {}).get("S")
     if kind == ItemKind.SHARD:
         return Traffic.CHECKPOINT
     if kind != ItemKind.LEASE:

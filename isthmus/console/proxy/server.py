@@ -17,7 +17,7 @@ from isthmus.console.proxy.messages import (
     Response,
     encode_response,
 )
-from isthmus.console.proxy.recognise import traffic_of
+from isthmus.console.proxy.recognise import is_kinesis, traffic_of
 from isthmus.console.proxy.schedule import Schedule, Strike
 
 MOST_CLIENTS = 256
@@ -51,11 +51,15 @@ class _Exchange:
 class Proxy:
     """Listens on a port of loopback from `start` to `stop`, and passes everything on to another one.
 
-    `fired(fault)` is told each time that a fault has had its effect.
+    Requests to Kinesis go to the port `kinesis`, if it is given. `fired(fault)` is told each time that a fault has had
+    its effect.
     """
 
-    def __init__(self, upstream: int, schedule: Schedule, fired: Callable[[Fault], None]) -> None:
+    def __init__(
+        self, upstream: int, schedule: Schedule, fired: Callable[[Fault], None], *, kinesis: int | None = None
+    ) -> None:
         self._upstream = upstream
+        self._kinesis = kinesis
         self._schedule = schedule
         self._fired = fired
         self._server: asyncio.Server | None = None
@@ -105,12 +109,16 @@ class Proxy:
         if head.waits:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = head.request.with_body(await wire.read_request_body(reader, head))
-        exchange = _Exchange(request, self._upstream, reader)
-        traffic = traffic_of(request.field(_TARGET), request.body)
+        target = request.field(_TARGET)
+        exchange = _Exchange(request, self._port_of(target), reader)
+        traffic = traffic_of(target, request.body)
         strike = self._schedule.due(traffic, lambda fault: possible(fault, request)) if traffic is not None else None
         if traffic is None or strike is None:
             return await _reply(writer, head, await _forwarded(exchange))
         return await self._struck(writer, head, exchange, traffic, strike)
+
+    def _port_of(self, target: str) -> int:
+        return self._kinesis if self._kinesis is not None and is_kinesis(target) else self._upstream
 
     async def _struck(
         self, writer: StreamWriter, head: RequestHead, exchange: _Exchange, traffic: Traffic, strike: Strike

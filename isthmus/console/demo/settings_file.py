@@ -1,0 +1,138 @@
+"""The settings that the demo writes, for each of its processes. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from isthmus.aws import AwsAccess
+from isthmus.console.demo.example import PIPELINES, SOURCE
+
+Runtime = Literal["local", "kcl"]
+
+STREAM = "flights"
+POLL_INTERVAL = 0.2
+"""Seconds between two looks at the back office, and between two reads of a shard."""
+FAILOVER_SECONDS = 3.0
+"""How long a lease stands still before another worker takes it. Short, for a demo in which workers are killed."""
+
+PAGE_RECORDS = 50
+"""Records in one answer of kinesis-mock. It takes up to a second of a core for each megabyte that it takes or gives,
+answers nobody else meanwhile, and whoever has waited for 10 s asks again: so no request and no answer is large."""
+_BUNDLE_BYTES = 64 * 1024
+_REQUEST_BYTES = 256 * 1024
+
+_EVERYBODY = """\
+# Written by `isthmus demo`. Every other command works on it while the demo stays up: isthmus status --config {file}
+application = "flights"
+
+[aws]
+endpoint_url = "{access.endpoint_url}"
+region = "{access.region}"
+access_key_id = "{access.access_key_id}"
+secret_access_key = "{access.secret}"
+{endpoints}
+[stream]
+name = "{stream}"
+shards = {shards}
+
+[checkpoint]
+table = "isthmus-flights"
+
+[sources.{source}]
+pipeline = "{pipeline}"
+url = "sqlite:///back-office.db"
+table = "FLTMST"
+key = ["CARR", "FLTNO", "DEPDT", "ORIG"]
+cursor = "UPDSEQ"
+order = "commit"
+poll_interval = {poll_interval}
+
+[sources.{source}.references.airports]
+table = "APTREF"
+key = "FAA"
+
+[sources.{source}.references.carriers]
+table = "CARREF"
+key = "CARR"
+
+[entities.flight]
+table = "flight"
+version_column = "version"
+process = "operations"
+
+[store]
+url = "{store_url}"
+history = true
+
+[consumer]
+runtime = "{runtime}"
+poll_interval = {poll_interval}
+{consumer}{kcl}
+[publisher]
+# The emulator has no write limit to keep.
+pace_shards = false
+{publisher}
+[metrics]
+producer_port = {producer_port}
+consumer_port = {consumer_port}
+"""
+
+_KCL = """
+[kcl]
+failover_time = {failover}
+jars = {jars}
+{worker}"""
+
+_SMALL_RECORDS = f"max_records = {PAGE_RECORDS}\n"
+_SMALL_REQUESTS = f"""\
+# kinesis-mock is slow with large ones.
+max_bundle_bytes = {_BUNDLE_BYTES}
+max_request_bytes = {_REQUEST_BYTES}
+requests_in_flight = 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one process's settings say. Ports are where metrics are served."""
+
+    access: AwsAccess
+    shards: int
+    store: str
+    """The kind of front office."""
+    store_url: str
+    producer_port: int
+    consumer_port: int
+    runtime: Runtime = "local"
+    jars: str = ""
+    """The folder of the KCL's jars."""
+    worker: str = ""
+    """How this worker is called; nothing: as its host."""
+
+    def text(self, file: str) -> str:
+        """Give the text of the file of that name."""
+        kcl = _KCL.format(
+            failover=FAILOVER_SECONDS,
+            # A path may hold what a string of TOML must not.
+            jars=orjson.dumps(self.jars).decode(),
+            worker=f'worker = "{self.worker}"\n' if self.worker else "",
+        )
+        endpoints = "".join(f'endpoints.{service} = "{url}"\n' for service, url in self.access.endpoints.items())
+        return _EVERYBODY.format(
+            file=file,
+            access=self.access,
+            endpoints=endpoints,
+            stream=STREAM,
+            shards=self.shards,
+            source=SOURCE,
+            pipeline=PIPELINES[self.store],
+            poll_interval=POLL_INTERVAL,
+            store_url=self.store_url,
+            runtime=self.runtime,
+            consumer=_SMALL_RECORDS if self.runtime == "kcl" else "",
+            kcl=kcl if self.runtime == "kcl" else "",
+            publisher=_SMALL_REQUESTS if self.runtime == "kcl" else "",
+            producer_port=self.producer_port,
+            consumer_port=self.consumer_port,
+        )
