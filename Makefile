@@ -9,7 +9,7 @@ LOCK   := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --generat
 WIDELY := --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint unit mutants simulate fault faults faults-report bench lock clean
+.PHONY: help env demo test lint unit integration mutants simulate fault faults faults-report bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ lint: env
 
 unit: env
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
+
+integration: env ## store, stream, queue and KCL suites on LocalStack: one that runs, or its own
+	$(BIN)/python -m tests.localstack --numprocesses $(TESTERS) --dist loadfile $(ARGS)
 
 mutants: env ## plant bugs in a copy of the code: each must be caught by a test
 	$(BIN)/python -m tests.mutants $(ARGS)
