@@ -3,7 +3,7 @@
 ID ...        these rows
 --all         every row; what has passed before is skipped, so an interrupted run goes on where it was
 --short       the short form of each: seconds
---how S       only the parts that are run so (S, P or U)
+--how S       only the parts that are run so (S, P, U or K)
 --goal N      another number than the matrix's, e.g. to see something of a long row; it passes for what it is
 --again       also what has passed before
 --list        name the rows, and how far each is
@@ -52,7 +52,7 @@ def main() -> int:
             if arguments.how in {None, part.how}:
                 passed = _run(book, row, number, part, arguments) and passed
     if arguments.list:
-        _say("\n".join(f"{row.id}  {'+'.join(part.how for part in row.parts):5}  {row.fault}" for row in ROWS))
+        _say("\n".join(f"{row.id}  {'+'.join(part.how for part in row.parts):7}  {row.fault}" for row in ROWS))
     if arguments.report:
         DOCUMENT.write_text(report.text(book, baselines.all_found()), encoding="utf-8")
         _say(f"{DOCUMENT.relative_to(ROOT)} is written")

@@ -101,6 +101,17 @@ def rows_in_bursts(plan: Plan, chance: random.Random) -> Plan:
     return replace(plan, modifications=tuple(found))
 
 
+def restarted(plan: Plan, chance: random.Random) -> Plan:
+    """Let the consumer be killed once or twice too, while it reads, decides or saves what a shard's end depends on."""
+    calls = chance.sample(["feed.fetch", "feed.shards", "store.commit", "shards.save"], chance.randint(1, 2))
+    kills = [
+        Fault(chance.choice([Kind.KILLED_BEFORE, Kind.KILLED_AFTER]), "consumer", call, chance.randint(1, 6), 0.5)
+        for call in calls
+    ]
+    due = {fault[1:4] for fault in plan.faults}
+    return replace(plan, faults=(*plan.faults, *(kill for kill in kills if kill[1:4] not in due)))
+
+
 def much_poison(plan: Plan, chance: random.Random) -> Plan:
     """Let more than half of all rows be poison, of every kind that there is."""
     poison = [fate for fate in Fate if fate.is_poison]

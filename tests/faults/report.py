@@ -17,8 +17,11 @@ What was put in, where, how often, and what became of it. Each row is run by its
 
 How: **S** a seeded simulation of the real coordinator code on virtual time (`tests/simulation`) · **P** real processes,
 killed with real signals at chosen calls, or behind a proxy that misbehaves, or a real server · **U** the real cores and
-the real SQLite store, in one process. Each fault is counted when it strikes; one that never struck fails the row. "0"
-in a goal means: nothing lost, no second effect, no stale overwrite, order per entity kept, no false dead letter.
+the real SQLite store, in one process · **K** the real daemon of the Kinesis Client Library, on kinesis-mock and
+DynamoDB Local: two workers are fed all the time while they, their daemons, children, leases, shards and tables are
+struck, and the oracle reads everything at each history's end, and every checkpoint that passed. Each fault is counted
+when it strikes; one that never struck fails the row. "0" in a goal means: nothing lost, no second effect, no stale
+overwrite, order per entity kept, no false dead letter.
 
 This file is written by `python -m tests.faults --report` from the results in `build/faults.json`.
 

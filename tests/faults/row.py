@@ -16,6 +16,8 @@ class How(StrEnum):
     SIMULATED = "S"
     PROCESSES = "P"
     UNIT = "U"
+    KCL = "K"
+    """With the real daemon of the Kinesis Client Library."""
 
 
 @dataclass

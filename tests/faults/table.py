@@ -8,6 +8,7 @@ from tests.faults import (
     crashes,
     crowds,
     histories,
+    kcl_units,
     memory,
     orders,
     postgres_troubles,
@@ -17,7 +18,12 @@ from tests.faults import (
     tokens,
     values,
 )
-from tests.faults.histories import places, rows_in_bursts, under
+from tests.faults.histories import places, restarted, rows_in_bursts, under
+from tests.faults.kcl_kills import BUNDLE_CUT, CHILD_KILLED, DAEMON_KILLED, HANDLER_RAISES, raised
+from tests.faults.kcl_lines import CHECKPOINTS_FAIL, FRONT_OFFICE_SILENT, READS_FAIL, STDOUT_FORGED
+from tests.faults.kcl_moves import LEASES_STOLEN, RESHARDS, WORKER_STOPPED
+from tests.faults.kcl_refusals import REFUSALS, REFUSED
+from tests.faults.kcl_rows import part as kcl
 from tests.faults.processes import CONSUMER_CALLS, PRODUCER_CALLS
 from tests.faults.row import How, Part, Row
 from tests.simulation.plan import CALLS, LEASE_CALLS, Kind
@@ -28,7 +34,6 @@ _STORE: Final = tuple(call for call in CALLS["consumer"] if call.startswith("sto
 _FEED: Final = tuple(call for call in CALLS["consumer"] if call.startswith("feed."))
 _SHARDS: Final = ("shards.read_all", "shards.save")
 _WATERMARKS: Final = (*LEASE_CALLS, "leases.advance")
-_KCL: Final = "K: the real KCL daemon is not in this delivery."
 _LOCAL: Final = "the local runtime"
 _ONE_STORE: Final = "the SQLite store"
 
@@ -161,15 +166,32 @@ ROWS: Final = (
         (Part(P, "lives", 100, 2, processes.struck_at("producer", PRODUCER_CALLS, "SIGTERM")),),
     ),
     Row(
+        "F21",
+        "the handler raises anything, in any callback",
+        "each x each, 0 skipped",
+        (
+            Part(
+                U,
+                "raised",
+                None,
+                0,
+                kcl_units.raised_anywhere,
+                "12 kinds in 5 callbacks, and in deciding each of 6 records",
+            ),
+            kcl(HANDLER_RAISES, len(raised()), 2, "13 kinds at 7 places"),
+        ),
+    ),
+    Row(
         "F22",
         "the consumer killed at each of its steps",
         "10,000 + 200, 0",
         (
             _histories(10_000, under(places(_KILLS, role="consumer")), _LOCAL),
             Part(P, "lives", 200, 2, processes.struck_at("consumer", CONSUMER_CALLS, "SIGKILL"), _LOCAL),
+            kcl(CHILD_KILLED, 200, 1, "26 steps of a child"),
         ),
-        _KCL,
     ),
+    Row("F23", "JVM killed, the child lives on", "100, 0 stale; child gone ≤ 2 s", (kcl(DAEMON_KILLED, 100, 1),)),
     Row(
         "F24",
         "worker stopped (SIGSTOP) past failover, then continued",
@@ -177,8 +199,23 @@ ROWS: Final = (
         (
             _histories(10_000, under(places([Kind.STOPPED, Kind.SUSPENDED], role="consumer")), _LOCAL),
             Part(P, "stops", 50, 1, processes.stopped("consumer", CONSUMER_CALLS), _LOCAL),
+            kcl(WORKER_STOPPED, 50, 1, "PostgreSQL"),
         ),
-        _KCL,
+    ),
+    Row(
+        "F25",
+        "leases stolen and given back all the time",
+        "100 handovers, 0",
+        (kcl(LEASES_STOLEN, 100, 1, "by the write with which the library's leader does it"),),
+    ),
+    Row(
+        "F26",
+        "split and merge under load, with restarts at shard end",
+        "5,000 + 30, 0",
+        (
+            _histories(5_000, under(places([Kind.SPLIT, Kind.MERGED]), restarted), _LOCAL),
+            kcl(RESHARDS, 30, 1),
+        ),
     ),
     Row(
         "F27",
@@ -190,8 +227,22 @@ ROWS: Final = (
                 under(places([Kind.FAILED, Kind.ANSWER_LOST, Kind.LATE, Kind.SLOW], role="consumer", calls=_SHARDS)),
             ),
             Part(P, "faults", 60, 3, processes.between(STRIKES[Traffic.CHECKPOINT]), "not asked for by the matrix"),
+            kcl(CHECKPOINTS_FAIL, 200, 4, "the matrix's number is kept by S"),
         ),
-        _KCL,
+    ),
+    Row(
+        "F28",
+        "something prints to stdout, forged messages, from C too",
+        "10,000 lines, 0 accepted",
+        (kcl(STDOUT_FORGED, 10_000, 1),),
+        "U: tests/integration/test_kcl_child.py forges 10,000 lines in a child of its own.",
+    ),
+    Row(
+        "F29",
+        "the store accepts and says nothing",
+        "noticed ≤ 60 s, 0 stuck",
+        (kcl(FRONT_OFFICE_SILENT, 10, 1, "PostgreSQL; the matrix names no number"),),
+        "P: the same store in the same process is asked by its contract suite; a file (SQLite) cannot fall silent.",
     ),
     Row(
         "F30",
@@ -210,8 +261,8 @@ ROWS: Final = (
         (
             _histories(200, under(places([Kind.EXPIRED, Kind.EMPTY, Kind.FAILED], role="consumer", calls=_FEED))),
             Part(P, "faults", 200, 4, processes.between(STRIKES[Traffic.READ])),
+            kcl(READS_FAIL, 200, 5),
         ),
-        _KCL,
     ),
     Row(
         "F33",
@@ -226,14 +277,22 @@ ROWS: Final = (
         "F34",
         "bundle cut by a crash in the middle (no invented sub-sequence)",
         "1,000, 0",
-        (Part(U, "bundles", 1_000, 40, crashes.cut_by_a_crash),),
-        _KCL,
+        (
+            Part(U, "bundles", 1_000, 40, crashes.cut_by_a_crash),
+            kcl(BUNDLE_CUT, 60, 1, "between two transactions of one bundle; the matrix's number is kept by U"),
+        ),
     ),
     Row(
         "F35",
         "every order of callbacks, empty batches",
         "exhaustive ≤ 6",
         (Part(U, "orders", None, 0, crashes.every_order_of_calls, "all orders of ≤ 6 of five calls"),),
+    ),
+    Row(
+        "F36",
+        "lease row deleted, application renamed, LATEST on a new application",
+        "4 of 4 refused",
+        (kcl(REFUSALS, len(REFUSED), len(REFUSED), "and another application's lease table"),),
     ),
     Row(
         "F37",
@@ -329,7 +388,7 @@ ROWS: Final = (
             _histories(500, under(places([Kind.SLOW], role="consumer", calls=_STORE), histories.much_poison)),
             Part(P, "transactions", 256, 3, running.poison_anywhere, "every set of 8 rows"),
         ),
-        _KCL,
+        "K: no row of its own; one change in forty of every history with the real daemon is poison, of four kinds.",
     ),
     Row(
         "F61",
