@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from isthmus import aws
 from isthmus.clock import Clock
+from isthmus.consumer.redrive import Redriver, Remake
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.reading import StoreReader
 from isthmus.errors import Missing
@@ -100,6 +101,29 @@ def dynamo_decider(
         entities,
         clock,
         metrics,
+        history=settings.store.history,
+        payloads=payloads,
+        stop=stop,
+    )
+
+
+def dynamo_redriver(  # noqa: PLR0917 - as the decider's
+    settings: Settings,
+    entities: Mapping[str, Entity],
+    remake: Remake,
+    clock: Clock,
+    payloads: Payloads | None,
+    stop: Stop,
+) -> Redriver:
+    """Give what changes the parking lot there."""
+    from isthmus.consumer.stores.dynamodb.redriving import DynamoRedriver  # noqa: PLC0415 - most processes do without it
+
+    return DynamoRedriver(
+        aws.client(settings.aws.access, "dynamodb"),
+        _dynamo_settings(settings),
+        entities,
+        remake,
+        clock,
         history=settings.store.history,
         payloads=payloads,
         stop=stop,

@@ -21,6 +21,7 @@ from isthmus.codec import json_bytes
 from isthmus.console.front_offices import (
     dynamo_decider,
     dynamo_reader,
+    dynamo_redriver,
     dynamo_store,
     postgres_reader,
     postgres_store,
@@ -248,13 +249,12 @@ def decider_of(
     return dynamo_decider(settings, entities, clock, metrics, payloads=payloads, stop=stop)
 
 
-def redriver_of(
-    settings: Settings, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock
-) -> Redriver:
-    """Give what changes the parking lot. Raises as the store's `session`, and `Refused` where a store has none."""
+def redriver_of(wiring: Wiring, store: Store, entities: Mapping[str, Entity], remake: Remake) -> Redriver:
+    """Give what changes the parking lot. Raises as the store's `session`."""
+    settings = wiring.settings
     if isinstance(store, TransactionalStore):
-        return TransactionalRedriver(store.session(), entities, remake, clock, history=settings.store.history)
-    raise _no_lot(settings)
+        return TransactionalRedriver(store.session(), entities, remake, wiring.clock, history=settings.store.history)
+    return dynamo_redriver(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop)
 
 
 @runtime_checkable
@@ -263,16 +263,12 @@ class Lot(StoreReader, LotReader, Protocol):
 
 
 def lot_of(settings: Settings) -> Lot:
-    """Give the front office's parking lot for looking only. Raises as `reader_of`, and `Refused` as `redriver_of`."""
+    """Give the front office's parking lot for looking only. Raises as `reader_of`."""
     # What is parked is told without versions, and so without the user's own code.
     reader = reader_of(settings, [])
     if not isinstance(reader, Lot):
-        raise _no_lot(settings)
+        raise TypeError(f"{type(reader).__name__} does not look into the parking lot")
     return reader
-
-
-def _no_lot(settings: Settings) -> Refused:
-    return Refused(f"What is parked in {settings.store.kind.value} cannot be worked on in this release.")
 
 
 def store_path(settings: Settings) -> Path:

@@ -1,6 +1,6 @@
-"""Registered consumers of a stream, as kinesis-mock plays them, and the commands that list and remove them.
+"""Registered consumers of a stream, as the embedded emulator plays them, and the commands that list and remove them.
 
-No emulator lets anybody read by one (SubscribeToShard).
+No emulator at hand lets the library read by one (SubscribeToShard), and kinesis-mock at times never ends a removal.
 """
 
 import json
@@ -20,10 +20,8 @@ from isthmus.console.commands.fan_out import fan_out
 from isthmus.console.kcl.fanout import consumers_of, is_registered, remove
 from isthmus.errors import Fatal, Missing, Refused
 from isthmus.lifecycle import Stopped, ThreadStop
-from tests.fakes import kinesis_mock
 from tests.fakes.clock import FakeClock, FakeStop
-from tests.fakes.kinesis_mock import KinesisMock
-from tests.fakes.shop import until
+from tests.fakes.emulator import Emulator
 
 OURS = "isthmus-shop-kcl"
 REGISTERED = datetime(2013, 1, 1, tzinfo=UTC)
@@ -61,39 +59,16 @@ class Stream(NamedTuple):
 
     def register(self, name: str) -> None:
         self.client.register_stream_consumer(StreamARN=self.arn, ConsumerName=name)
-        # kinesis-mock brings back what is removed before.
-        until(lambda: (name, "ACTIVE") in [each[:2] for each in consumers_of(self.client, self.arn)], "it is active")
-
-
-@pytest.fixture(scope="module")
-def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
-    if why := kinesis_mock.unavailable():
-        pytest.skip(why)
-    with KinesisMock(tmp_path_factory.mktemp("kinesis-mock")) as running:
-        client = client_at(running.url)
-        yield running.url, client
-        client.close()
-
-
-def client_at(url: str | None) -> Any:
-    return boto3.client(
-        "kinesis",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - it takes any
-        config=Config(retries={"total_max_attempts": 1}, proxies={}),
-    )
 
 
 @pytest.fixture
-def stream(mock: tuple[str, Any]) -> Stream:
-    url, client = mock
-    name = f"fan-out-{unique_name()}"
+def stream(emulator: Emulator) -> Iterator[Stream]:
+    client, name = emulator.client("kinesis"), f"fan-out-{unique_name()}"
     client.create_stream(StreamName=name, ShardCount=1)
     client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
     arn = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
-    return Stream(client, url, name, arn)
+    yield Stream(client, emulator.url, name, arn)
+    client.delete_stream(StreamName=name)
 
 
 @pytest.fixture
@@ -153,7 +128,13 @@ def test_the_command_removes_what_was_agreed_to_and_nothing_that_this_applicatio
 
 @pytest.fixture
 def stub() -> Iterator[Stubber]:
-    client = client_at(None)
+    client = boto3.client(
+        "kinesis",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - never sent anywhere
+        config=Config(retries={"total_max_attempts": 1}),
+    )
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()

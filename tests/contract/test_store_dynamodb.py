@@ -28,15 +28,15 @@ class TestEffects(StoreEffectsContract):
     pass
 
 
-class TestRedrive(StoreRedriveContract):
-    pass
-
-
 class TestTypes(StoreTypesContract):
     pass
 
 
 class TestValues(StoreValuesContract):
+    pass
+
+
+class TestRedrive(StoreRedriveContract):
     pass
 
 

@@ -34,15 +34,15 @@ class TestStore(StoreContract, StoreLifeContract):
     pass
 
 
-class TestRedrive(StoreRedriveContract):
-    pass
-
-
 class TestTypes(StoreTypesContract):
     pass
 
 
 class TestValues(StoreValuesContract):
+    pass
+
+
+class TestRedrive(StoreRedriveContract):
     pass
 
 

@@ -221,6 +221,24 @@ def test_only_what_was_added_to_the_list_is_read(world: World, office: PlainOffi
     assert [int(each) for each in after] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("untyped", [True, False], ids=["without entity types", "with"])
+def test_whoever_discards_needs_no_entity_types(world: World, office: PlainOffice, *, untyped: bool) -> None:
+    world.apply(upsert(1), upsert(2, size=-1), untranslated(1, "gone"), event(1, "e", note="wrong"), event(2, "e"))
+    entities = {} if untyped else {entity.name: entity for entity in world.entities}
+    with closing(office.redriver(world.store, entities, Mended(), world.clock, history=True)) as redriver:
+        for key, txns in (("k", ["k-2"]), ("gone", ["gone-1"]), ("e", ["e-1", "e-2"])):
+            assert redriver.discard(key, txns, who=WHO, why=WHY) == len(txns)
+    assert office.lot().parked_keys(Selection()) == []
+    assert world.apply(upsert(2), event(2, "e"), event(3, "e")) == [DUPLICATE, DUPLICATE, APPLIED]
+    prune(world, 1_000)
+    prune(world, world.clock.now_ms() + 1)
+    prune(world, world.clock.now_ms() + 1)
+    # Of what never was an entity nothing is left, and an entity's flag goes with its next change.
+    assert [item["key"]["S"] for item in office.items(office.table("thing"))] == ["k"]
+    assert world.apply(upsert(3), upsert(1, "gone")) == [APPLIED, APPLIED]
+    assert flagged(office) == []
+
+
 # discards and edits of any size
 
 

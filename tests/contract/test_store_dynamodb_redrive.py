@@ -18,7 +18,7 @@ from isthmus.consumer.stores.lot import Selection
 from isthmus.errors import Poison, TargetDown, Transient
 from tests.contract.store_life_contract import Crash
 from tests.contract.store_redrive_contract import Mended, emptied
-from tests.fakes.dynamodb_desk import Between, PlainOffice
+from tests.fakes.dynamodb_desk import Between, Metering, PlainOffice
 from tests.fakes.dynamodb_office import DynamoOffice
 from tests.fakes.emulator import Emulator
 from tests.fakes.store_world import APPLIED, DUPLICATE, PARKED, World, delete, delivered, event, untranslated, upsert
@@ -133,6 +133,14 @@ def test_what_is_discarded_between_look_and_write_never_takes_effect(world: Worl
     assert world.apply(event(1)) == [DUPLICATE]
 
 
+def test_an_older_change_that_is_parked_meanwhile_goes_first(world: World) -> None:
+    world.apply(event(5, note="wrong"), event(6))
+    # Its own row was not translated when it came, and another one redrives that now.
+    found = redriven_while(world, Mended({"k-5"}), lambda: world.apply(event(2)))
+    assert [each.outcomes for each in found] == [{}, {"applied": 3}]
+    assert [txn for txn, outcome in world.office.told() if outcome == "applied"] == ["k-2", "k-5", "k-6"]
+
+
 def test_another_redrive_between_look_and_write_does_not_double_an_effect(world: World) -> None:
     world.apply(event(1, note="wrong"), event(2), event(3))
 
@@ -169,6 +177,15 @@ def test_a_discard_while_another_frees_leaves_no_key_parked_without_a_change(
     assert world.parked() == []
     assert office.lot().parked_keys(Selection()) == []
     assert world.apply(event(10)) == [APPLIED]
+
+
+def test_each_change_is_two_requests_and_the_key_two_more(world: World, office: DynamoOffice) -> None:
+    world.apply(event(1, note="wrong"), *[event(n) for n in range(2, 9)])
+    redriver = redriver_of(world, Mended({"k-1"}))
+    redriver._requests._client = meter = Metering(office.client)
+    with closing(redriver):
+        assert redriver.redrive("k") == Redriven({"applied": 8})
+    assert meter.requests == {"get_item": 1, "query": 1, "transact_get_items": 8, "transact_write_items": 8}
 
 
 # a change that became several

@@ -1,10 +1,13 @@
 """A shop whose changes arrive without a stream, so that something is parked at once, and whose pipeline can pause."""
 
+import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from isthmus.change import Change, Outcome
 from isthmus.codec import DEFAULT_LIMITS, decode
@@ -13,7 +16,7 @@ from isthmus.console.producing import open_references, open_source, translator_o
 from isthmus.console.wiring import Wiring, decider_of, entities_of, store_of
 from isthmus.consumer.stores.port import Delivered
 from isthmus.settings import load
-from tests.fakes.shop import Running, Shop, until
+from tests.fakes.shop import Running, Said, Shop, until
 
 PAUSING = '''
 """The customers' pipeline, which says where it is and waits there, if it is told to by a pipe of that name."""
@@ -56,6 +59,9 @@ def on_change(tx, change, previous):
 
 customers = dataclasses.replace(real, translate=translate, handlers=(on_change,))
 '''
+
+
+PARKED = ["customer/11", "customer/12", "customer/13", "customer/14"]
 
 
 class ParkedShop(Shop):
@@ -112,6 +118,16 @@ class ParkedShop(Shop):
         """Give the keys of the customers who stand in the front office."""
         return [key for (key,) in self.read("SELECT key FROM customer ORDER BY key")]
 
+    def waiting(self, key: str = "customer/12") -> dict[str, Any]:
+        """Give the only change that waits of a key, as `isthmus parked show` tells it."""
+        (change,) = self.ask("parked", "show", key)["changes"]
+        found: dict[str, Any] = change
+        return found
+
+    def audits(self) -> list[tuple[Any, ...]]:
+        """Give what operators did: deed, who, why and transaction ID."""
+        return self.read("SELECT deed, who, why, txn FROM isthmus_audit ORDER BY rowid")
+
     def everything(self) -> list[str]:
         """Give all that the front office holds, as statements."""
         with closing(sqlite3.connect(self.front)) as connection:
@@ -160,3 +176,27 @@ class Pause:
     def let_go(self) -> None:
         """Let it go on."""
         self._go.write_text("go", encoding="utf-8")
+
+
+@contextmanager
+def parked_shop(folder: Path) -> Iterator[ParkedShop]:
+    """Give a shop with four customers who are parked, for want of their country, beside two who are not."""
+    paths = list(sys.path)
+    made = ParkedShop(folder)
+    try:
+        made.write("DELETE FROM CUST WHERE CUSTNO = 4")
+        for number in (11, 12, 13, 14):
+            made.customer(number, country="PL")
+        made.arrive()
+        assert made.parked() == PARKED
+        yield made
+    finally:
+        made.close()
+        sys.path[:] = paths
+        sys.modules.pop("pausing", None)
+
+
+def retried(said: Said) -> dict[str, Any]:
+    """Give what a retry says last."""
+    told: dict[str, Any] = json.loads(said.out.splitlines()[-1])
+    return told

@@ -24,7 +24,7 @@ class FakeShards:
 
     def __init__(self, clock: FakeClock, cuts: Sequence[int] = ()) -> None:
         self._clock = clock
-        self._listed: list[Shard] = []
+        self.listed: list[Shard] = []
         self._pending: list[tuple[tuple[str, ...], list[tuple[int, int]]]] = []
         self._active_at = 0.0
         self._made = 0
@@ -58,7 +58,7 @@ class FakeShards:
         self._fail("shards")
         self._settle()
         until, stale = self._stale
-        return list(stale if self._clock.monotonic() < until else self._listed)
+        return list(stale if self._clock.monotonic() < until else self.listed)
 
     def split(self, shard: str, at: int) -> None:
         self.tried.append(f"split {shard}")
@@ -83,7 +83,7 @@ class FakeShards:
 
     def open(self) -> list[tuple[int, int]]:
         """Give the ranges of the open shards, in their order."""
-        return sorted((int(each.first_hash), int(each.last_hash)) for each in self._listed if not each.closed)
+        return sorted((int(each.first_hash), int(each.last_hash)) for each in self.listed if not each.closed)
 
     def sized(self) -> list[float]:
         """Give the parts that the open shards take."""
@@ -91,7 +91,7 @@ class FakeShards:
 
     def trim(self, shard: str) -> None:
         """Let retention take a shard."""
-        self._listed = [each for each in self._listed if each.id != shard]
+        self.listed = [each for each in self.listed if each.id != shard]
 
     # inside
 
@@ -103,7 +103,7 @@ class FakeShards:
         self._settle()
         if self.status != ACTIVE or self._pending:
             raise Transient("The stream is being changed.", cause="in-use")
-        for each in self._listed:
+        for each in self.listed:
             if each.id == name and not each.closed:
                 return Piece(int(each.first_hash), int(each.last_hash), name)
         raise Objected(f"{name} has already been split or merged.")
@@ -112,7 +112,7 @@ class FakeShards:
         loss = self.lost.popleft() if self.lost else ""
         self.asked.append(f"{what} {loss}".rstrip())
         if loss != BEFORE and self.stale_by:
-            self._stale = (self._clock.monotonic() + self.stale_by, list(self._listed))
+            self._stale = (self._clock.monotonic() + self.stale_by, list(self.listed))
             self._pending.append((old, new))
             self._settle()
         elif loss != BEFORE:
@@ -127,7 +127,7 @@ class FakeShards:
 
     def _late(self, old: tuple[str, ...], new: list[tuple[int, int]]) -> None:
         """Take up a request that was long on its way: refused, unheard by anybody, if a repeat came before it."""
-        if not self._pending and all(any(each.id == name and not each.closed for each in self._listed) for name in old):
+        if not self._pending and all(any(each.id == name and not each.closed for each in self.listed) for name in old):
             self._active_at = self._clock.monotonic() + UPDATING_SECONDS
             self._pending.append((old, new))
 
@@ -135,10 +135,10 @@ class FakeShards:
         if self._clock.monotonic() >= self._active_at:
             pending, self._pending = self._pending, []
             for old, new in pending:
-                self._listed = [each._replace(closed=each.closed or each.id in old) for each in self._listed]
+                self.listed = [each._replace(closed=each.closed or each.id in old) for each in self.listed]
                 for low, high in new:
                     self._add(old, low, high)
 
     def _add(self, parents: tuple[str, ...], low: int, high: int) -> None:
-        self._listed.append(Shard(f"shardId-{self._made:012d}", parents, False, str(low), str(high)))
+        self.listed.append(Shard(f"shardId-{self._made:012d}", parents, False, str(low), str(high)))
         self._made += 1

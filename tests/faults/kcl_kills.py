@@ -44,11 +44,19 @@ def _nudge(history: History, chance: random.Random, callback: str) -> None:
     """Bring a callback about that does not come by itself."""
     workers_up(history)
     if callback == "shutdownRequested":
-        move_any(history, chance, softly=True)
+        _end_softly(history, chance)
     elif callback in {"leaseLost", "initialize"}:
         move_any(history, chance, softly=False)
     elif callback == "shardEnded" and are_done(history, history.closing):
         reshard(history, chance)
+
+
+def _end_softly(history: History, chance: random.Random) -> None:
+    """Ask a daemon to end. Whoever looks after it starts another one."""
+    workers = reading(history)
+    daemon = chance.choice(workers).daemon() if workers else None
+    if daemon is not None:
+        kill(daemon, signal.SIGTERM)
 
 
 def _child_killed(history: History, chance: random.Random, result: Result) -> None:

@@ -10,6 +10,7 @@ from tests.faults.kcl_rows import Way
 from tests.faults.kcl_strikes import (
     are_done,
     both_read,
+    hands_over_softly,
     held,
     kill,
     move_any,
@@ -78,7 +79,7 @@ _HANDOVER_SECONDS: Final = 20.0
 def _lease_stolen(history: History, chance: random.Random, result: Result) -> None:
     workers_up(history)
     both_read(history)
-    softly = result.counts["handovers"] % 2 == 1
+    softly = hands_over_softly(history) and result.counts["handovers"] % 2 == 1
     started = {worker.number: len(worker.events("shard_started")) for worker in history.workers}
     moved = move_any(history, chance, softly=softly)
     if moved is None:
@@ -94,8 +95,8 @@ def _has_begun(worker: Worker, shard: str, before: int) -> bool:
     return any(event["shard"] == shard for event in worker.events("shard_started")[before:])
 
 
-def _handover_faults(goal: int, _full: bool) -> list[str]:  # noqa: FBT001 - a row's form
-    return [_STOLEN, _HANDED] if goal > 1 else [_STOLEN]
+def _handover_faults(_goal: int, _full: bool) -> list[str]:  # noqa: FBT001 - a row's form
+    return [_STOLEN]
 
 
 LEASES_STOLEN: Final = Way("handovers", _lease_stolen, _handover_faults, 25, {})

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from isthmus.checkpoint.kcl import KclLease
+from isthmus.console.kcl.properties import properties
 from isthmus.lifecycle import ThreadStop
+from isthmus.settings import load
 from tests.faults.kcl_feed import wait_for
 from tests.faults.kcl_oracle import SHARD_END
 from tests.faults.kcl_workers import Worker
@@ -85,6 +87,14 @@ def seconds_until_gone(pids: Sequence[int]) -> float | None:
             return None
         pause.wait(_LOOK_SECONDS)
     return time.monotonic() - begun
+
+
+def hands_over_softly(history: History) -> bool:
+    """Say whether the leader may ask an owner to hand over, before it gives a lease to another worker.
+
+    With this property off, the library does not finish what a leader begins so.
+    """
+    return properties(load(history.config), "", "").get("isGracefulLeaseHandoffEnabled") != "false"
 
 
 def move_lease(history: History, shard: str, old: str, new: str, *, softly: bool) -> bool:

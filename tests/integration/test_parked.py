@@ -1,12 +1,9 @@
 """`isthmus parked`: an operator gets out what is parked, whatever happens meanwhile."""
 
-import io
 import json
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,41 +11,15 @@ from isthmus.chance import unique_name
 from isthmus.change import VERSION_DIGITS, Change, Verb
 from isthmus.console.exits import Exit
 from isthmus.console.main import invoke
-from tests.fakes.parked_shop import ParkedShop
-from tests.fakes.shop import SECRET, Running, Said, Shop, locked, until
-
-PARKED = ["customer/11", "customer/12", "customer/13", "customer/14"]
-WHY = ["--reason", "agreed with the registry"]
+from tests.fakes.parked_shop import PARKED, ParkedShop, parked_shop, retried
+from tests.fakes.shop import SECRET, Running, Shop, locked, until
 
 
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ParkedShop]:
-    """Give a shop with four customers who are parked, for want of their country, beside the example's own one."""
     monkeypatch.setenv("SHOP_SECRET", SECRET)
-    paths = list(sys.path)
-    made = ParkedShop(tmp_path / "shop")
-    made.write("DELETE FROM CUST WHERE CUSTNO = 4")
-    for number in (11, 12, 13, 14):
-        made.customer(number, country="PL")
-    made.arrive()
-    assert made.parked() == PARKED
-    yield made
-    made.close()
-    sys.path[:] = paths
-    sys.modules.pop("pausing", None)
-
-
-def retried(said: Said) -> dict[str, Any]:
-    """Give what a retry says last."""
-    told: dict[str, Any] = json.loads(said.out.splitlines()[-1])
-    return told
-
-
-def waiting(office: ParkedShop, key: str = "customer/12") -> dict[str, Any]:
-    """Give the only change that waits of a key."""
-    (change,) = office.ask("parked", "show", key)["changes"]
-    found: dict[str, Any] = change
-    return found
+    with parked_shop(tmp_path / "shop") as made:
+        yield made
 
 
 def undecoded(name: str) -> Change:
@@ -64,10 +35,6 @@ def undecoded(name: str) -> Change:
         time="",
         data={"reason": "not-json", "message": ""},
     )
-
-
-def audits(office: ParkedShop) -> list[tuple[Any, ...]]:
-    return office.read("SELECT deed, who, why, txn FROM isthmus_audit ORDER BY rowid")
 
 
 def test_a_mended_reference_and_a_retry_free_what_waited_for_it(office: ParkedShop) -> None:
@@ -88,7 +55,7 @@ def test_a_mended_reference_and_a_retry_free_what_waited_for_it(office: ParkedSh
 
 
 def test_what_comes_out_of_the_lot_is_the_very_change_that_was_detected(office: ParkedShop) -> None:
-    before = waiting(office)
+    before = office.waiting()
     office.mend()
     assert office.command("parked", "retry", "--all").code == Exit.DONE
     (step,) = office.ask("trace", "customer/12")["steps"]
@@ -233,8 +200,8 @@ def test_a_source_that_the_settings_do_not_know_any_more_keeps_its_changes_parke
 
 def test_bytes_that_could_not_be_decoded_are_decoded_by_the_code_of_now(office: ParkedShop) -> None:
     office.mend()
-    event = json.dumps(waiting(office)["event"]).encode()
-    before = waiting(office)
+    event = json.dumps(office.waiting()["event"]).encode()
+    before = office.waiting()
     for name, raw in (("good", event), ("bad", b"{]")):
         office.decide(undecoded(name), raw=raw)
     said = office.command("parked", "retry", "--prefix", "~record/", "--json")
@@ -243,8 +210,8 @@ def test_bytes_that_could_not_be_decoded_are_decoded_by_the_code_of_now(office: 
     assert (told["stopped"][0]["reason"], told["stopped"][0]["first"]) == ("not-json", "~record/shard/1/bad")
     # What was inside is parked under its real key already, and stays there for a retry of that key.
     assert told["elsewhere"] == 1
-    assert waiting(office)["txn"] == before["txn"]
-    assert "event_base64" in waiting(office, "~record/shard/1/bad")
+    assert office.waiting()["txn"] == before["txn"]
+    assert "event_base64" in office.waiting("~record/shard/1/bad")
 
 
 def test_show_tells_the_raw_row_and_what_would_become_of_it(office: ParkedShop) -> None:
@@ -262,139 +229,11 @@ def test_show_tells_the_raw_row_and_what_would_become_of_it(office: ParkedShop) 
 def test_export_writes_every_change_whole(office: ParkedShop) -> None:
     lines = [json.loads(line) for line in office.command("parked", "export").out.splitlines()]
     assert [line["key"] for line in lines] == PARKED
-    assert lines[1] == waiting(office)
+    assert lines[1] == office.waiting()
     assert lines[1]["event"]["data"]["row"]["NAM1"] == "SOME BODY"
     file = office.folder / "parked.jsonl"
     assert office.command("parked", "export", "--key", "customer/12", "--to", str(file)).code == Exit.DONE
     assert [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] == [lines[1]]
-
-
-def test_an_edited_row_takes_effect_and_the_change_as_it_was_is_kept(office: ParkedShop) -> None:
-    before = waiting(office)
-    row = before["event"]["data"]["row"]
-    file = office.folder / "row.json"
-    file.write_text(json.dumps(row | {"CTRY": "DE"}), encoding="utf-8")
-    edit = ["parked", "edit", "customer/12", before["txn"], "--data", str(file), *WHY]
-    said = office.command(*edit, "--who", "ada", "--yes", "--json")
-    assert (said.code, json.loads(said.out)["becomes"]) == (0, [{"verb": "upsert", "key": "customer/12"}])
-
-    after = waiting(office)
-    assert after["edited"]
-    assert {name for name in before if before[name] != after[name]} == {"event", "edited"}
-    assert audits(office) == [("edit", "ada", WHY[1], before["txn"])]
-    assert office.command("parked", "retry", "--key", "customer/12").code == Exit.DONE
-    assert office.read("SELECT country FROM customer WHERE key = 'customer/12'") == [("Germany",)]
-    assert office.read("SELECT txn FROM isthmus_settled") == [(before["txn"],)]
-    office._watermark = None
-    office.mend()
-    office.arrive(epoch=2)
-    assert office.read("SELECT country FROM customer WHERE key = 'customer/12'") == [("Germany",)]
-
-
-def test_final_data_may_stand_in_the_place_of_a_row(office: ParkedShop) -> None:
-    txn = waiting(office)["txn"]
-    file = office.folder / "customer.json"
-    file.write_text('{"name": "By Hand", "country": "Nowhere", "vip": true}', encoding="utf-8")
-    edit = ["parked", "edit", "customer/12", txn, "--as", "upsert", "--data", str(file), *WHY, "--yes"]
-    assert office.command(*edit).code == Exit.DONE
-    assert office.command("parked", "retry", "--key", "customer/12").code == Exit.DONE
-    assert office.read("SELECT name, country FROM customer WHERE key = 'customer/12'") == [("By Hand", "Nowhere")]
-
-
-def test_an_edit_that_makes_another_change_or_poison_is_refused(office: ParkedShop, tmp_path: Path) -> None:
-    before = waiting(office)
-    event, row = before["event"], before["event"]["data"]["row"]
-    for option, content, said in (
-        ("--event", event | {"subject": "customer/99"}, "another key"),
-        ("--event", event | {"sequence": "0" * 37 + "9"}, "another version"),
-        ("--data", row | {"CUSTNO": 99}, "The column CUSTNO says which row it is"),
-        ("--data", row | {"CHGNO": 99}, "The column CHGNO says which row it is"),
-        ("--data", row | {"CTRY": "XX"}, "poison again: translate-failed"),
-    ):
-        file = tmp_path / "edited.json"
-        file.write_text(json.dumps(content), encoding="utf-8")
-        answer = office.command("parked", "edit", "customer/12", event["id"], option, str(file), *WHY, "--yes")
-        assert (answer.code, said in answer.err) == (Exit.FAILED, True), answer
-    assert waiting(office) == before
-    assert audits(office) == []
-
-
-def test_an_edit_may_come_through_a_pipe_if_nobody_is_to_be_asked(
-    office: ParkedShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    change = waiting(office)
-    edit = ["parked", "edit", "customer/12", change["txn"], "--data", "-", *WHY]
-    assert office.command(*edit).code == Exit.SETTINGS
-    row = json.dumps(change["event"]["data"]["row"] | {"CTRY": "FR"}).encode()
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(row)))
-    assert office.command(*edit, "--yes").code == Exit.DONE
-    assert waiting(office)["event"]["data"]["row"]["CTRY"] == "FR"
-
-
-def test_an_edit_asks_and_a_no_changes_nothing(
-    office: ParkedShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    office.mend()
-    change = waiting(office)
-    file = tmp_path / "row.json"
-    file.write_text(json.dumps(change["event"]["data"]["row"] | {"NAM1": "ANOTHER"}), encoding="utf-8")
-    edit = ["parked", "edit", "customer/12", change["txn"], "--data", str(file), *WHY]
-    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
-    answer = office.command(*edit)
-    assert answer.code == Exit.FAILED
-    assert '"name": "Another"' in answer.out
-    assert waiting(office) == change
-    assert office.command("parked", "discard", "customer/12", change["txn"], *WHY).code == Exit.FAILED
-    assert office.parked() == PARKED
-    assert office.command(*edit[:-2], "--yes").code == Exit.SETTINGS
-
-
-def test_what_is_typed_in_the_editor_is_not_lost_by_a_mistake(
-    office: ParkedShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    change = waiting(office)
-    texts: list[str] = []
-    typed = ["{", '{"CTRY": "DE"}', json.dumps(change["event"]["data"]["row"] | {"CTRY": "DE"})]
-
-    def editor(text: str, **_: object) -> str:
-        texts.append(text)
-        return typed[len(texts) - 1]
-
-    monkeypatch.setattr("click.edit", editor)
-    monkeypatch.setattr("click.confirm", lambda *_, **__: True)
-    answer = office.command("parked", "edit", "customer/12", change["txn"], *WHY)
-    assert answer.code == Exit.DONE, answer
-    assert json.loads(texts[0]) == change["event"]["data"]["row"]
-    assert texts[1:] == ["{", '{"CTRY": "DE"}']
-    assert "This is no JSON" in answer.err
-    (audit,) = audits(office)
-    assert "@" in audit[1]
-
-
-def test_what_is_discarded_never_comes_back_and_what_waits_behind_it_stays(office: ParkedShop) -> None:
-    office.customer(12, "THE SECOND", country="PL")
-    office.arrive()
-    first, second = (each["txn"] for each in office.ask("parked", "show", "customer/12")["changes"])
-    assert office.command("parked", "discard", "customer/12", first, "unknown", *WHY, "--yes").code == Exit.FAILED
-    assert office.command("parked", "discard", "customer/12", *WHY, "--yes").code == Exit.SETTINGS
-    said = office.command("parked", "discard", "customer/12", first, *WHY, "--who", "ada", "--yes", "--json")
-    assert json.loads(said.out) == {"key": "customer/12", "discarded": 1, "left": 1}
-    assert audits(office) == [("discard", "ada", WHY[1], first)]
-    office.mend()
-    office._watermark = None
-    office.arrive(epoch=2)
-    office.command("parked", "retry", "--all")
-    assert office.parked() == []
-    (step,) = office.ask("trace", "customer/12")["steps"]
-    assert (step["txn"], office.welcomes()["customer/12"]) == (second, 1)
-
-
-def test_all_of_a_key_may_be_discarded_without_the_users_code(office: ParkedShop) -> None:
-    (office.folder / "pausing.py").write_text("raise RuntimeError", encoding="utf-8")
-    sys.modules.pop("pausing", None)
-    said = office.command("parked", "discard", "customer/12", "--all", *WHY, "--yes")
-    assert (said.code, "1 change discarded" in said.out) == (Exit.DONE, True), said
-    assert office.parked() == ["customer/11", "customer/13", "customer/14"]
 
 
 def test_while_everything_runs_a_stranger_mends_a_country(make_shop: Callable[..., Shop]) -> None:

@@ -4,21 +4,16 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.client import BaseClient
-from botocore.config import Config
 
 from isthmus import codec
 from isthmus.chance import unique_name
 from isthmus.change import lane_hash_key, lane_of, lane_partition_key
 from isthmus.checkpoint.kcl import SHARD_END, KclLease, KclLeases
 from isthmus.checkpoint.ports import HandOver, ShardCheckpoint
-from isthmus.console.children import Child
 from isthmus.console.dev import kcl as library
 from isthmus.console.resharding.cover import HASH_SPACE
 from isthmus.console.resharding.kinesis import KinesisShards
@@ -29,7 +24,8 @@ from isthmus.settings import load
 from tests.fakes import kinesis_mock
 from tests.fakes.emulator import Emulator
 from tests.fakes.kinesis_mock import HOME, KinesisMock
-from tests.fakes.shop import Running, Shop, until
+from tests.fakes.shard_shop import asked, begun, client_of, long, opened, parts, shards, short, states
+from tests.fakes.shop import Shop, until
 from tests.fakes.wire import FLIGHT
 
 ROOT = Path(__file__).parents[2]
@@ -49,14 +45,7 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KinesisMock]:
 @pytest.fixture(scope="module")
 def kinesis(mock: KinesisMock) -> Iterator[Any]:
     """Give a client of nothing of ours."""
-    client = boto3.client(
-        "kinesis",
-        endpoint_url=mock.url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
-        config=Config(retries={"total_max_attempts": 1}, proxies={}),
-    )
+    client = client_of(mock.url)
     yield client
     client.close()
 
@@ -75,57 +64,6 @@ def shop(unready: Shop) -> Shop:
     said = unready.command("setup")
     assert said.code == 0, said
     return unready
-
-
-def shards(shop: Shop) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = shop.ask("shards", "list")["shards"]
-    return found
-
-
-def states(shop: Shop) -> dict[str, list[str]]:
-    """Give the shards by state, named by their numbers."""
-    found: dict[str, list[str]] = {}
-    for row in shards(shop):
-        found.setdefault(row["state"], []).append(short(row["id"]))
-    return found
-
-
-def short(shard: str) -> str:
-    return str(int(shard.removeprefix("shardId-")))
-
-
-def long(number: int) -> str:
-    return f"shardId-{number:012d}"
-
-
-def parts(shop: Shop) -> list[float]:
-    """Give the parts of the open shards, in their order."""
-    opened = sorted((int(row["first_hash"]), row["share"]) for row in shards(shop) if row["state"] == "open")
-    return [share for _, share in opened]
-
-
-@contextmanager
-def asked() -> Iterator[set[str]]:
-    """Give the operations that any client is asked for meanwhile."""
-    seen: set[str] = set()
-    real = BaseClient._make_api_call
-
-    def noting(self: BaseClient, operation: str, parameters: Any) -> Any:
-        seen.add(operation)
-        return real(self, operation, parameters)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", noting)
-        yield seen
-
-
-def begun(shop: Shop, *arguments: str) -> Running:
-    """Start a command of the shards in a process of its own."""
-    log = shop.folder / f"shards-{len(shop.children)}.log"
-    command = ["shards", *arguments, "--config", str(shop.config)]
-    running = Running(Child("shards", "isthmus.console.main", command, log))
-    shop.children.append(running)
-    return running
 
 
 def test_the_stream_is_resharded_while_everything_runs_and_nothing_is_lost_or_turned(shop: Shop) -> None:
@@ -341,12 +279,6 @@ def test_each_command_asks_for_what_the_documents_permit_and_for_all_of_it(shop:
         r"^\| `(shards \w+)` (.*)$", (ROOT / "docs" / "shards.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert calls == {name: set(re.findall(r"`(\w+)`", cells)) for name, cells in rows}
-
-
-def opened(shop: Shop) -> list[str]:
-    """Give the open shards, in the order of their ranges."""
-    rows = sorted((int(row["first_hash"]), row["id"]) for row in shards(shop) if row["state"] == "open")
-    return [name for _, name in rows]
 
 
 def test_the_list_shows_each_shard_with_its_kin_and_how_far_it_is_read(shop: Shop, kinesis: Any) -> None:

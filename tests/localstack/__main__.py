@@ -28,7 +28,7 @@ KCL = SUITES / "test_kcl.py"
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WAY_OUT = (
     "Install what is named, or start one that runs otherwise (`docker run -p 127.0.0.1:4566:4566 "
-    "localstack/localstack:4.14.0`) and name it, if it is elsewhere: LOCALSTACK_HOST=localhost:PORT make integration."
+    "localstack/localstack:4.14.0`). At another port: LOCALSTACK_HOST=localhost:PORT make integration."
 )
 
 
@@ -89,7 +89,8 @@ def one_that_runs(say: Say, home: Path = HOME) -> Iterator[str]:
         for left in folder.entries().values():
             # Of a run that was killed.
             background.end(folder, left)
-        entry = background.start(folder, partial(localstack.plan, home), localstack.NAME, ThreadStop())
+        with _at_an_ending(_once):
+            entry = background.start(folder, partial(localstack.plan, home), localstack.NAME, ThreadStop())
         try:
             if why := finding.objection(entry.url):
                 raise Fatal(f"The LocalStack that was started {why}. Its log: {entry.log}")
@@ -110,6 +111,13 @@ def _at_an_ending(handler: Any) -> Iterator[None]:
     finally:
         for number, handled in before.items():
             signal.signal(number, handled)
+
+
+def _once(*_: object) -> None:
+    """Be interrupted, and not again while what was begun is ended."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _say(line: str) -> None:

@@ -10,7 +10,7 @@ from isthmus.console.proxy import wire
 from isthmus.console.proxy.faults import Traffic
 from isthmus.console.proxy.messages import Request
 from isthmus.console.proxy.recognise import is_kinesis, traffic_of
-from isthmus.console.proxy.schedule import Schedule
+from isthmus.console.proxy.schedule import Schedule, plan, sparing
 from isthmus.console.proxy.server import Proxy
 from tests.fakes.proxy_world import PUT, READ, WRITE, Service, ok
 
@@ -41,6 +41,16 @@ def test_only_requests_to_kinesis_are_told_as_such() -> None:
     assert is_kinesis(READ)
     assert not is_kinesis(WRITE)
     assert not is_kinesis("")
+
+
+def test_requests_that_are_spared_all_pass_and_the_others_are_struck_as_they_would_have_been() -> None:
+    planned = plan(7, 3)
+    spared = sparing(planned, [Traffic.READ])
+    assert {traffic: spared[traffic] for traffic in Traffic if traffic is not Traffic.READ} == {
+        traffic: planned[traffic] for traffic in Traffic if traffic is not Traffic.READ
+    }
+    due = Schedule(spared)
+    assert not any(due.due(Traffic.READ, lambda _: True) for _ in range(1000))
 
 
 @pytest.mark.parametrize("apart", [True, False])

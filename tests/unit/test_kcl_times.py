@@ -51,7 +51,7 @@ STEPS = ("wait", "read", "read", "read", "put")
     ),
     st.integers(1, READ_AHEAD - 1),
 )
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_nothing_that_is_not_decided_arrived_before_the_moment_however_far_the_library_reads_ahead(
     steps: list[tuple[int, str]], ahead: int
 ) -> None:

@@ -11,7 +11,7 @@ from isthmus.console.lot.editing import Editing
 from isthmus.console.lot.remaking import Remaking
 from isthmus.consumer.stores.port import Entity
 from isthmus.errors import Poison, Refused
-from tests.unit.test_parked_remaking import ROW, STATE, Table, untranslated, waiting
+from tests.fakes.parked_desk import ROW, STATE, Table, untranslated, waiting
 
 FIXED = {"/shop/items": ("ID", "SEQ")}
 KNOWN = {"ID": 7, "SEQ": 42, "NOTE": "wrong", "PRICE": ROW["PRICE"]}

@@ -2,9 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,70 +16,10 @@ from isthmus.console.lot.translating import SourcesOfNow
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.errors import Fatal, Poison, TargetDown
-from isthmus.rawrow import row_out
 from isthmus.settings import load
+from tests.fakes.parked_desk import ROW, STATE, Table, untranslated, waiting
 from tests.fakes.payloads import MemoryPayloads
-from tests.unit.test_composition import SETTINGS
-
-ROW = {"ID": 7, "PRICE": Decimal("1.10"), "LOGO": b"\x00\xff"}
-STATE = Change(
-    id="txn-1",
-    source="/shop/items",
-    entity="item",
-    verb=Verb.UPSERT,
-    key="item/7",
-    version=version_of(3, 42),
-    lane=1,
-    epoch=5,
-    time="2013-01-01T00:00:00.000Z",
-    data={"name": "seven"},
-    rowhash="the-hash",
-    sourcekey="[7]",
-    traceparent="00-trace",
-)
-
-
-def untranslated(change: Change = STATE, row: Mapping[str, Any] = ROW) -> Change:
-    values, types = row_out(row)
-    data = {"row": values, "types": types, "reason": "no-airport", "message": "BQN is unknown."}
-    return change._replace(verb=Verb.UNTRANSLATED, data=data)
-
-
-def waiting(change: Change = STATE, event: bytes | None = None, *, decodable: bool = True) -> Waiting:
-    return Waiting(
-        key=change.key,
-        txn=change.id,
-        version=change.version,
-        rowhash=change.rowhash,
-        source=change.source,
-        entity=change.entity,
-        epoch=change.epoch,
-        detected=change.time,
-        arrived_ms=1,
-        reason="no-airport",
-        message="",
-        stage="translate",
-        event=encode(change) if event is None else event,
-        decodable=decodable,
-        shard="shard-0",
-        sequence="1",
-        attempts=1,
-        first_at_ms=1,
-        last_at_ms=1,
-        edited=False,
-    )
-
-
-class Table:
-    """`Rows` that give what they are told to, and note what they were asked."""
-
-    def __init__(self, *made: Change) -> None:
-        self.made = made
-        self.asked: list[tuple[Change, Mapping[str, Any]]] = []
-
-    def translate(self, waiting: Change, row: Mapping[str, Any]) -> Sequence[Change]:
-        self.asked.append((waiting, row))
-        return self.made
+from tests.fakes.settings_file import CUSTOMERS
 
 
 def remade(held: Waiting, *made: Change, payloads: MemoryPayloads | None = None) -> list[Change]:
@@ -214,7 +153,10 @@ def test_a_parked_change_may_be_larger_than_any_record() -> None:
 def rows(tmp_path: Path) -> Iterator[SourcesOfNow]:
     references = '[sources.customers.references.countries]\ntable = "COUNTRY"\nkey = "CODE"\n'
     file = tmp_path / "isthmus.toml"
-    file.write_text(f'application = "customers"\n{SETTINGS}\n{references}', encoding="utf-8")
+    file.write_text(
+        f'application = "customers"\n[store]\nurl = "sqlite:///front-office.db"\n{CUSTOMERS}\n{references}',
+        encoding="utf-8",
+    )
     with closing(sqlite3.connect(tmp_path / "back-office.db")) as connection, connection:
         connection.executescript("CREATE TABLE COUNTRY (CODE TEXT, NAME TEXT); INSERT INTO COUNTRY VALUES ('PL', 'X');")
     wiring = Wiring(load(file), patient=False)

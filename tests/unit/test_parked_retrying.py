@@ -16,7 +16,7 @@ from isthmus.consumer.stores.lot import ParkedKey, Selection, Waiting
 from isthmus.errors import Fatal, TargetDown, Transient
 from isthmus.lifecycle import Stopped
 from tests.fakes.clock import FakeClock, FakeStop
-from tests.unit.test_parked_remaking import waiting
+from tests.fakes.parked_desk import waiting
 
 POISON = StillPoison("txn-1", "no-airport", "BQN is unknown.", "translate")
 ALL = Selection()
@@ -189,6 +189,13 @@ def test_no_more_changes_go_a_second_than_was_asked_for(rate: float, seconds: fl
     desk = Desk(*(f"{n:04}" for n in range(100)), rate=rate)
     desk.run()
     assert desk.clock.monotonic() == pytest.approx(seconds)
+
+
+def test_what_was_missed_while_it_waited_is_not_made_up_for() -> None:
+    desk = Desk(*(f"{n:04}" for n in range(100)), rate=2.0)
+    desk.redrives.meanwhile = lambda key: desk.clock.move(40.0) if key == "0000" else None
+    desk.run()
+    assert desk.clock.monotonic() == pytest.approx(90.0, rel=0.01)
 
 
 def test_a_front_office_that_is_away_is_waited_for_and_told_of_once() -> None:

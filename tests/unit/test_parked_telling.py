@@ -17,8 +17,8 @@ from isthmus.console.commands.parked_options import Chosen, choosing
 from isthmus.console.lot import person
 from isthmus.console.lot.telling import as_json, content_of, cut, pretty, verb_of, version_in_words
 from isthmus.consumer.stores.lot import Selection
+from tests.fakes.parked_desk import STATE, untranslated, waiting
 from tests.fakes.settings_file import Files
-from tests.unit.test_parked_remaking import STATE, untranslated, waiting
 
 JSON = st.recursive(
     st.none()

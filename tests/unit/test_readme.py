@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_BLOCK = re.compile(r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://)([^)\s#]*)(#[^)\s]*)?\)")
-CALL = re.compile(r"isthmus (?:--debug )?([a-z]+)((?: [^\s`|;&]+)*)")
+CALL = re.compile(r"isthmus (?:--debug )?([a-z][a-z-]*)((?: [^\s`|;&]+)*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NO_TARGETS_YET = {"bench"}
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.console.resharding.carrying import Carrying, Seen
-from isthmus.console.resharding.cover import HASH_SPACE, even_cuts
+from isthmus.console.resharding.cover import HASH_SPACE, cover, even_cuts
 from isthmus.console.resharding.plan import Step, plan
 from isthmus.console.resharding.port import Objected
 from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Missing, Refused, TargetDown, Transient
@@ -29,7 +29,11 @@ class World:
         def done(_step: Step, left: int) -> None:
             self.left.append(left)
 
-        return self.carrying.reach(even_cuts(count), done)
+        return self.carrying.reach(self.planned(), even_cuts(count), done)
+
+    def planned(self) -> Seen:
+        """Give what is there now, without a word."""
+        return Seen(self.stream.listed, cover(self.stream.listed))
 
 
 def test_each_step_is_taken_when_the_one_before_is_done() -> None:
@@ -131,7 +135,7 @@ def test_whatever_is_lost_and_wherever_it_is_broken_off_running_it_again_ends_as
         world.reach(count)
     except Stopped:
         again = Carrying(world.stream, stop=FakeStop(world.clock), tell=lambda _words: None)
-        again.reach(even_cuts(count), lambda _step, _left: None)
+        again.reach(again.look(), even_cuts(count), lambda _step, _left: None)
     assert world.stream.sized() == [1 / count] * count or max(world.stream.sized()) - min(world.stream.sized()) < 1e-9
     closed = sum(shard.closed for shard in world.stream.shards())
     merges = (len(cuts) - (count - 1) + steps) // 2
@@ -148,6 +152,15 @@ def test_who_finds_others_at_work_stops_and_names_the_way_on() -> None:
     world.clock.at(0.1, meanwhile)
     with pytest.raises(Refused, match="Somebody else reshards"):
         world.reach(4)
+
+
+def test_what_others_changed_since_the_plan_was_made_is_not_undone() -> None:
+    world = World()
+    planned = world.planned()
+    world.stream.split("shardId-000000000000", 4711)
+    with pytest.raises(Refused, match="has changed since the plan was made"):
+        world.carrying.reach(planned, even_cuts(2), lambda _step, _left: None)
+    assert world.stream.asked == ["split shardId-000000000000"], "by others"
 
 
 def test_an_objection_is_raised_when_the_stream_has_not_changed() -> None:

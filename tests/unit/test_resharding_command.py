@@ -131,8 +131,9 @@ def test_whatever_breaks_it_off_the_steps_that_are_done_are_counted(
 
     wiring.clock.at(5.0, broken_off)
     told: list[tuple[str, int, int]] = []
+    seen = Seen(stream.listed, cover(stream.listed))
     with pytest.raises(type(error)):
-        command._carry(wiring, stream, command.Asked(even_cuts(4), ""), 3, lambda *each: told.append(each))
+        command._carry(wiring, stream, seen, command.Asked(even_cuts(4), ""), 3, lambda *each: told.append(each))
     assert "1 of 3 steps are done; one that Kinesis was asked for it completes by itself." in capsys.readouterr().err
     assert told[-1][1:] == (1, 3)
 

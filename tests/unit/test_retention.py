@@ -205,7 +205,7 @@ WAITS = {"minute": 60.0, "hour": HOUR, "half a day": DAY / 2, "two days": 2 * DA
 
 
 @given(STEPS)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_every_record_that_was_lost_lies_in_a_range_that_was_told_and_who_reads_in_time_hears_nothing(
     steps: list[str],
 ) -> None:

@@ -68,7 +68,7 @@ def reshard(
             return Exit.FAILED
         if steps:
             with showing(out, wiring.clock, quiet=as_json) as tell:
-                answer["done"] = _carry(wiring, stream, asked, len(steps), tell)
+                answer["done"] = _carry(wiring, stream, seen, asked, len(steps), tell)
         known = {shard.id for shard in seen.shards}
         following = Draining(stream, Application(wiring, checkpoints), wiring.clock, known=known)
         with showing(out, wiring.clock, quiet=as_json) as tell:
@@ -169,7 +169,9 @@ def _agreed(stream: str) -> bool:
     return agreed
 
 
-def _carry(wiring: Wiring, stream: Reshardable, asked: Asked, steps: int, tell: Tell) -> int:
+def _carry(  # noqa: PLR0917 - a reshard is known by all of these
+    wiring: Wiring, stream: Reshardable, seen: Seen, asked: Asked, steps: int, tell: Tell
+) -> int:
     """Take the steps; give how many that were."""
     taken = 0
 
@@ -182,7 +184,7 @@ def _carry(wiring: Wiring, stream: Reshardable, asked: Asked, steps: int, tell: 
         tell("resharding", taken, taken + left)
 
     try:
-        Carrying(stream, stop=wiring.stop, tell=waiting).reach(asked.cuts, done)
+        Carrying(stream, stop=wiring.stop, tell=waiting).reach(seen, asked.cuts, done)
     except (IsthmusError, KeyboardInterrupt, Stopped):
         click.echo(
             f"{taken} of {steps} steps are done; one that Kinesis was asked for it completes by itself. "

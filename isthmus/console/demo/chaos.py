@@ -85,6 +85,8 @@ class Chaos:
         arguments = ["--upstream", str(upstream.port), "--seed", str(seed), "--times", str(times(days))]
         if upstream.kinesis is not None:
             arguments += ["--kinesis", str(upstream.kinesis)]
+        for traffic in sorted(set(Traffic) - scope.traffic):
+            arguments += ["--spare", traffic.value]
         self.child = Child("fault-proxy", _MODULE, arguments, log, talks=True)
         self._listener = threading.Thread(target=self._listen, name="fault-proxy", daemon=True)
         self._listener.start()

@@ -41,7 +41,7 @@ def opened(wiring: Wiring, *, ask: Ask = at_once) -> Iterator[Tools]:
     by_name = {entity.name: entity for entity in entities}
     with (
         remaking(wiring, pipelines) as remake,
-        closing(ask(lambda: redriver_of(settings, store, by_name, remake, wiring.clock))) as redriver,
+        closing(ask(lambda: redriver_of(wiring, store, by_name, remake))) as redriver,
     ):
         yield Tools(redriver, remake, by_name)
 
@@ -49,7 +49,6 @@ def opened(wiring: Wiring, *, ask: Ask = at_once) -> Iterator[Tools]:
 @contextmanager
 def opened_for_discarding(wiring: Wiring) -> Iterator[Redriver]:
     """Open the parking lot alone: what is discarded needs none of the user's code, which may be what is broken."""
-    settings = wiring.settings
-    redriver = redriver_of(settings, store_of(settings, []), {}, lambda _waiting: (), wiring.clock)
+    redriver = redriver_of(wiring, store_of(wiring.settings, []), {}, lambda _waiting: ())
     with closing(redriver):
         yield redriver

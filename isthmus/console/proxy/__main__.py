@@ -1,8 +1,9 @@
-"""The proxy as a process: `python -m isthmus.console.proxy --upstream PORT [--kinesis PORT] --seed N --times K`.
+"""The proxy as a process: `python -m isthmus.console.proxy --upstream PORT --seed N --times K`.
 
-It stands between clients and the ports of this machine where the real services listen, and lets every fault happen K
-times by the plan of the seed. On stdout, one JSON object a line: `{"event": "listening", "port": n}`, then
-`{"event": "fired", "fault": name}` for each fault that had its effect. It ends with code 0 after SIGTERM or SIGINT.
+It stands between clients and the ports of this machine where the real services listen (`--kinesis PORT`, if that one
+has its own), and lets every fault happen K times by the plan of the seed, but for requests of a kind with `--spare`.
+On stdout, one JSON object a line: `{"event": "listening", "port": n}`, then `{"event": "fired", "fault": name}` for
+each fault that had its effect. It ends with code 0 after SIGTERM or SIGINT.
 """
 
 import argparse
@@ -11,8 +12,8 @@ import json
 import signal
 import sys
 
-from isthmus.console.proxy.faults import Fault
-from isthmus.console.proxy.schedule import Schedule, plan
+from isthmus.console.proxy.faults import Fault, Traffic
+from isthmus.console.proxy.schedule import Plan, Schedule, plan, sparing
 from isthmus.console.proxy.server import Proxy
 
 
@@ -25,12 +26,12 @@ def _fired(fault: Fault) -> None:
     _tell("fired", fault=fault.value)
 
 
-async def _run(upstream: int, kinesis: int | None, seed: int, times: int) -> None:
+async def _run(upstream: int, kinesis: int | None, planned: Plan) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    proxy = Proxy(upstream, Schedule(plan(seed, times)), _fired, kinesis=kinesis)
+    proxy = Proxy(upstream, Schedule(planned), _fired, kinesis=kinesis)
     _tell("listening", port=await proxy.start())
     await ended.wait()
     await proxy.stop()
@@ -43,8 +44,12 @@ def main() -> None:
     parser.add_argument("--kinesis", type=int, help="the port for requests to Kinesis, if it is another one")
     parser.add_argument("--seed", type=int, required=True, help="which plan")
     parser.add_argument("--times", type=int, required=True, help="how often each fault happens")
+    parser.add_argument(
+        "--spare", type=Traffic, choices=list(Traffic), action="append", default=[], help="let these requests pass"
+    )
     arguments = parser.parse_args()
-    asyncio.run(_run(arguments.upstream, arguments.kinesis, arguments.seed, arguments.times))
+    planned = sparing(plan(arguments.seed, arguments.times), arguments.spare)
+    asyncio.run(_run(arguments.upstream, arguments.kinesis, planned))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The seeded plan: which request of its kind each fault strikes. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,11 @@ Plan = Mapping[Traffic, Sequence[Strike]]
 def plan(seed: int, times: int) -> Plan:
     """Give a plan in which every fault happens so many times. The same seed gives the same plan."""
     return {traffic: _strikes(traffic, f"{seed}/{traffic}", times) for traffic in Traffic}
+
+
+def sparing(planned: Plan, spared: Collection[Traffic]) -> Plan:
+    """Give the plan without any fault for these kinds of requests; the others happen as they would have."""
+    return {traffic: () if traffic in spared else strikes for traffic, strikes in planned.items()}
 
 
 def _strikes(traffic: Traffic, seed: str, times: int) -> list[Strike]:

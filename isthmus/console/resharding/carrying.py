@@ -68,13 +68,16 @@ class Carrying:
             self._tell(words)
             self._wait()
 
-    def reach(self, goal: Collection[int], done: Callable[[Step, int], None]) -> Seen:
+    def reach(self, planned: Seen, goal: Collection[int], done: Callable[[Step, int], None]) -> Seen:
         """Take steps until the cuts are as wanted, and give what is there then.
 
-        `done(step, left)` is told of each step that took effect, and how many are left. Raises as `look` and as
-        `Reshardable` do, and `Refused` when somebody else reshards too.
+        `planned` is what was there when somebody agreed to the plan: no cut that others made since may be taken for one
+        that nobody wants. `done(step, left)` is told of each step that took effect, and how many are left. Raises as
+        `look` and as `Reshardable` do, and `Refused` when somebody else reshards too.
         """
         seen = self.look()
+        if seen.cuts != planned.cuts:
+            raise Refused("The stream has changed since the plan was made.", hint="Run the same again.")
         while steps := plan(seen.cuts, goal):
             seen = self._take(seen, steps[0])
             done(steps[0], len(steps) - 1)

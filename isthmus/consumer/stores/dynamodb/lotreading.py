@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from isthmus.consumer.stores.dynamodb.values import Item
 
 
+_LOOKED_THROUGH = 500
+"""Heads in a page of which some may not fit: some hundred KB."""
+
+
 class LotReading:
     """Reads the lot.
 
@@ -83,8 +87,8 @@ class LotReading:
             condition, values = " AND sk > :after", {":after": text(after)}
         # Where all fit, a page holds no more than is wanted.
         plain = selection._replace(key=None, prefix=None) == Selection()
-        more = {"Limit": most} if plain else {}
-        return self._requests.query(self._table, LISTED, condition, values, **more)
+        limit = most if plain else max(most, _LOOKED_THROUGH)
+        return self._requests.query(self._table, LISTED, condition, values, Limit=limit)
 
     def _fits(self, head: Head, selection: Selection) -> bool:
         fits = head.fits(selection)
