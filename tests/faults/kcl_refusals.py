@@ -5,7 +5,8 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final, NamedTuple
 
-from isthmus.console.main import invoke
+from isthmus.console.commands.setup import prepare
+from isthmus.settings import load
 from tests.faults.kcl_offices import SqliteOffice
 from tests.faults.kcl_oracle import SHARD_END
 from tests.faults.kcl_rows import Way
@@ -90,7 +91,7 @@ def _new_application(history: History, name: str, *changes: tuple[str, str]) -> 
         (url, f'url = "{file.url}"'),
         *changes,
     )
-    assert invoke(["setup", "--config", str(config)]) == 0
+    prepare(load(config))
     with closing(file.made()):
         return history.worker(config=config)
 

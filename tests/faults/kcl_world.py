@@ -18,7 +18,8 @@ import orjson
 from isthmus.aws_payloads import S3Payloads
 from isthmus.chance import unique_name
 from isthmus.checkpoint.kcl import KclLease, KclLeases
-from isthmus.console.main import invoke
+from isthmus.console.commands.setup import prepare
+from isthmus.settings import load
 from tests.faults.kcl_aws import Aws, port_of
 from tests.faults.kcl_deeds import Deeds
 from tests.faults.kcl_feed import Feeder, wait_for
@@ -129,8 +130,7 @@ class History:
         self._ending = ExitStack()
         with ExitStack() as stack:
             self._write(files, port_of(world.mock.url), port_of(world.dynamo.url), shards=shards, store=store)
-            code = invoke(["setup", "--config", str(self.config)])
-            assert code == 0, code
+            prepare(load(self.config))
             self.office = files.made()
             stack.callback(self.office.close)
             between = Between(world, self.table, files.address, self._journal, place / "between.log")

@@ -1,6 +1,6 @@
 """Up to which moment a shard is decided, as far as a child of the library's daemon can know."""
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.consumer.runtimes.kcl.protocol import ProcessRecords
@@ -51,7 +51,7 @@ STEPS = ("wait", "read", "read", "read", "put")
     ),
     st.integers(1, READ_AHEAD - 1),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_is_not_decided_arrived_before_the_moment_however_far_the_library_reads_ahead(
     steps: list[tuple[int, str]], ahead: int
 ) -> None:

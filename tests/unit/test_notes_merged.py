@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.checkpoint.notes import MOST_TELLERS, Note, Telling, merged
@@ -44,6 +44,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_sum_is_that_of_all_tellings_each_once_and_the_moment_the_latest(
     steps: list[tuple[str, int, dict[str, int], int | None]],
 ) -> None:
