@@ -166,4 +166,4 @@ def _crossing_faults(goal: int, _full: bool) -> list[str]:  # noqa: FBT001 - a r
     return list(CROSSED) if goal >= len(CROSSED) else ["a reshard crossed with a restart"]
 
 
-RESHARDS: Final = Way("crossed reshards", _reshard_crossed, _crossing_faults, 8, {"shards": 2})
+RESHARDS: Final = Way("crossed reshards", _reshard_crossed, _crossing_faults, 8, {})

@@ -117,4 +117,4 @@ def _faults(_goal: int, _full: bool) -> list[str]:  # noqa: FBT001 - a row's for
     return [case.name for case in REFUSED]
 
 
-REFUSALS: Final = Way("refusals", _refusals, _faults, 4, {"shards": 2})
+REFUSALS: Final = Way("refusals", _refusals, _faults, 4, {})

@@ -107,7 +107,7 @@ class History:
         place: Path,
         seed: int,
         *,
-        shards: int = 4,
+        shards: int = 2,
         rate: float = 40.0,
         claims: bool = False,
         child: str = CHILD,

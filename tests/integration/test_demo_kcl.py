@@ -92,7 +92,7 @@ def test_whoever_is_killed_while_the_stream_is_resharded_the_front_office_is_rig
     summary = json.loads(out.splitlines()[-1])
     assert (summary["ok"], summary["mismatches"]) == (True, 0)
     # Each of the four that were closed was read to its end: the two that were split, and the two that were merged.
-    assert (summary["reshard"], summary["drained"]) == ([2, 4, 3], 4)
+    assert (summary["reshard"], summary["closed"], summary["drained"], summary["shards"]) == ([2, 4, 3], 4, 4, 7)
     requests = {fault.value: times(1) for traffic in WITH_KCL.traffic for fault in STRIKES[traffic]}
     assert summary["faults"] == requests | {f"{victim}_killed": number_of(victim, 1) for victim in BY_KCL}
     restarts = summary["restarts"]

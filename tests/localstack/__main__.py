@@ -71,7 +71,7 @@ def _run(options: Sequence[str]) -> int:
 def one_that_runs(say: Say, home: Path = HOME) -> Iterator[str]:
     """Give the address of a LocalStack: one that runs already, or one that is ours and is ended.
 
-    Raises `Missing` where none runs and none can, and `Fatal` where one that should run does not.
+    Raises `Missing` where none runs and none comes up, and `Fatal` where one that came up does not serve.
     """
     found = finding.find()
     if found.url:
@@ -89,8 +89,11 @@ def one_that_runs(say: Say, home: Path = HOME) -> Iterator[str]:
         for left in folder.entries().values():
             # Of a run that was killed.
             background.end(folder, left)
-        with _at_an_ending(_once):
-            entry = background.start(folder, partial(localstack.plan, home), localstack.NAME, ThreadStop())
+        try:
+            with _at_an_ending(_once):
+                entry = background.start(folder, partial(localstack.plan, home), localstack.NAME, ThreadStop())
+        except Fatal as silent:
+            raise Missing(str(silent)) from silent
         try:
             if why := finding.objection(entry.url):
                 raise Fatal(f"The LocalStack that was started {why}. Its log: {entry.log}")

@@ -10,7 +10,8 @@ import pytest
 
 from isthmus.console.dev import background, localstack, ministack
 from isthmus.console.dev.folder import Entry, Folder
-from isthmus.errors import Fatal
+from isthmus.console.dev.standin import Plan
+from isthmus.errors import Fatal, Missing
 from isthmus.lifecycle import ThreadStop
 from tests.fakes.pids import ended, held
 from tests.localstack import __main__ as command
@@ -70,6 +71,16 @@ def test_what_a_killed_run_left_is_ended_by_the_next_one(home: Path) -> None:
 def test_one_that_came_up_and_does_not_serve_is_an_error_and_ended(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "objection", lambda _: "does not serve sqs")
     with pytest.raises(Fatal, match="does not serve sqs"), command.one_that_runs(lambda _: None, home):
+        pytest.fail("it was used")
+    assert Folder(home / "integration").entries() == {}
+
+
+def test_one_that_does_not_come_up_is_one_that_cannot_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mute(install: Path, own: Path) -> Plan:
+        return ministack.plan(install, own)._replace(command=[sys.executable, "-c", "print('no port')"])
+
+    monkeypatch.setattr(localstack, "plan", mute)
+    with pytest.raises(Missing, match=r"did not come up(?s:.*)no port"), command.one_that_runs(lambda _: None, home):
         pytest.fail("it was used")
     assert Folder(home / "integration").entries() == {}
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from isthmus.console.demo import targets
 from isthmus.console.demo.kills import Kill, Victim
 from isthmus.console.demo.readings import Readings
-from isthmus.console.demo.targets import KclTargets, LocalTargets, below_worker
+from isthmus.console.demo.targets import KclTargets, LocalTargets, below_worker, killed
 from isthmus.console.kcl.processes import children_of
 from tests.fakes.shop import until
 
@@ -119,15 +118,22 @@ def test_a_process_that_ended_before_the_signal_was_not_killed() -> None:
         ended.send_signal(signal.SIGTERM)
         until(lambda: is_gone(ended.pid), "it has ended")
         # Nobody has waited for it yet: its number still stands for it.
-        assert not targets._killed(ended.pid)
-    assert not targets._killed(ended.pid)
+        assert not killed(ended.pid, lambda: True)
+    assert not killed(ended.pid, lambda: True)
+
+
+def test_a_process_that_is_another_one_by_now_is_left_alone() -> None:
+    with subprocess.Popen([str(shutil.which("sleep")), "600"]) as other:
+        assert not killed(other.pid, lambda: False)
+        assert not is_gone(other.pid)
+        other.kill()
 
 
 def test_of_the_local_runtime_whoever_answers_is_at_work() -> None:
-    killed: list[str] = []
-    processes: Any = SimpleNamespace(kill=killed.append)
+    met: list[str] = []
+    processes: Any = SimpleNamespace(kill=met.append)
     made = LocalTargets(processes)
     assert made.at_work(Readings(producer_up=True, consumers_up=(False,))) == {Victim.PRODUCER}
     assert made.at_work(Readings(producer_up=False, consumers_up=(True,))) == {Victim.CONSUMER}
     assert made.kill(Kill(0, Victim.CONSUMER))
-    assert killed == ["consumer"]
+    assert met == ["consumer"]

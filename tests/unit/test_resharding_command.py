@@ -34,7 +34,8 @@ class Looks:
     def __init__(self, *answers: Drain | BaseException) -> None:
         self._answers = list(answers)
 
-    def look(self) -> Drain:
+    def look(self, *, into_all: bool = False) -> Drain:
+        self.into_all = into_all
         answer = self._answers.pop(0)
         if isinstance(answer, BaseException):
             raise answer
@@ -58,6 +59,17 @@ def test_what_is_away_is_told_and_looked_at_again(wiring: Any) -> None:
     away = TargetDown("Nobody answers.")
     _, told = follow(wiring, away, BUSY, away, DONE)
     assert [words for words, _, _ in told] == ["Nobody answers.", "waiting for a: 5.0 s behind", "Nobody answers."]
+
+
+def test_without_a_wait_it_is_looked_once_into_every_parent_when_that_can_be(wiring: Any) -> None:
+    looks: Any = Looks(TargetDown("Nobody answers."), BUSY)
+    told: list[str] = []
+    assert command._once(wiring, looks, lambda words, _done, _of: told.append(words)) == BUSY
+    assert (told, looks.into_all, wiring.stop.waits) == (["Nobody answers."], True, [1.0])
+    wiring.stop.request()
+    looks = Looks(TargetDown("Nobody answers."))
+    with pytest.raises(Stopped):
+        command._once(wiring, looks, lambda *_: None)
 
 
 def test_who_never_read_is_not_waited_for(wiring: Any) -> None:

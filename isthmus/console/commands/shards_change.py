@@ -40,12 +40,12 @@ def reshard(
     config: Path, goal: Callable[[Seen, int], Asked], *, as_json: bool, dry_run: bool, yes: bool, no_wait: bool
 ) -> int:
     """Bring the stream to what is asked for, given what is there and the number of lanes; give the exit code."""
-    wiring = Wiring(load(config), patient=False)
+    # Not with the short patience of who only looks: an answer that was lost must be asked for again.
+    wiring = Wiring(load(config))
     checkpoints = wiring.checkpoints()
     wiring.stream(checkpoints)
     settings = wiring.settings.stream
-    # Not the short patience of who only looks: an answer that was lost must be asked for again.
-    stream = KinesisShards(aws.client(wiring.settings.aws.access, "kinesis"), settings.name)
+    stream = KinesisShards(aws.client(wiring.access, "kinesis"), settings.name)
     out = Console(stderr=True, highlight=False, markup=False, emoji=False, width=WIDE) if as_json else console()
     with showing(out, wiring.clock, quiet=as_json) as tell:
         seen = Carrying(stream, stop=wiring.stop, tell=lambda words: tell(words, 0, 0)).look()
@@ -72,7 +72,7 @@ def reshard(
         known = {shard.id for shard in seen.shards}
         following = Draining(stream, Application(wiring, checkpoints), wiring.clock, known=known)
         with showing(out, wiring.clock, quiet=as_json) as tell:
-            drain = following.look(into_all=True) if no_wait else _follow(wiring, following, tell)
+            drain = _once(wiring, following, tell) if no_wait else _follow(wiring, following, tell)
         answer["drained"] = _drained(drain)
         out.print(_summary(wiring, answer, drain))
         for name in drain.lost:
@@ -222,6 +222,17 @@ def _until_drained(wiring: Wiring, following: Draining, tell: Tell, seen: list[D
             tell(trouble or drain.words(), drain.done, drain.of)
         else:
             tell(trouble, 0, 0)
+        if wiring.stop.wait(_LOOK_EVERY):
+            raise Stopped
+
+
+def _once(wiring: Wiring, following: Draining, tell: Tell) -> Drain:
+    """Look once, when it can be looked."""
+    while True:
+        try:
+            return following.look(into_all=True)
+        except Transient as error:
+            tell(str(error), 0, 0)
         if wiring.stop.wait(_LOOK_EVERY):
             raise Stopped
 

@@ -76,11 +76,15 @@ def open_cloud(stack: ExitStack, watch: Watch, place: Place, jars: Path | None, 
     if jars is not None:
         # DynamoDB stays the emulator's: the library's leases need nothing that it has not, and AWS's own DynamoDB for
         # one machine would ask for a compiler and 300 MB more.
-        # 9 MB, beside its log.
-        stack.callback((place.kinesis / "main.js").unlink, missing_ok=True)
+        stack.callback(_copy_of_program(place).unlink, missing_ok=True)
         mock = stack.enter_context(KinesisMock(place.kinesis, stop=stop))
         watch.add(alive_check("kinesis-mock", mock.alive))
     return Cloud(emulator, mock, jars)
+
+
+def _copy_of_program(place: Place) -> Path:
+    """Give what lies beside kinesis-mock's log while it runs: 9 MB, of no use afterwards."""
+    return place.kinesis / "main.js"
 
 
 def library(say: Callable[[str], None], home: Path | None = None) -> Path:

@@ -80,6 +80,10 @@ class Reshard:
             _, step = self._steps.pop(0)
             self._acting = step()
 
+    def closed(self) -> int:
+        """Give how many shards are closed."""
+        return sum(shard.closed for shard in self._feed.shards())
+
     def drained(self) -> list[str]:
         """Give the closed shards that are read to their end."""
         return drained_of(self._feed.shards(), self._saved())

@@ -45,8 +45,10 @@ class Facts:
     """How often planned faults did not happen."""
     shards: list[int]
     """How many shards were open, at the beginning and after each step of a reshard."""
-    drained: list[str]
-    """The closed shards that were read to their end."""
+    closed: int
+    """How many shards were closed."""
+    drained: int
+    """How many of those were read to their end."""
 
 
 class Demo:
@@ -122,7 +124,8 @@ class Demo:
             faults=chaos.counts() if chaos is not None else {},
             not_fired=chaos.left() if chaos is not None else {},
             shards=parts.reshard.counts if parts.reshard is not None else [self._plan.shards],
-            drained=parts.reshard.drained() if parts.reshard is not None else [],
+            closed=parts.reshard.closed() if parts.reshard is not None else 0,
+            drained=len(parts.reshard.drained()) if parts.reshard is not None else 0,
         )
         if not self._plan.stay:
             parts.pipeline.end()

@@ -59,11 +59,10 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         (f"{summary['changes_per_s']:,.0f}/s", "changes applied in the first load"),
     ]
     if freshness["p50"] is not None:
+        half = f"{freshness['p50']:,.0f} ms for half of them"
+        waits = ", the waits of the reshard among them" if summary["reshard"] else ""
         lines.append(
-            (
-                f"{freshness['p99']:,.0f} ms",
-                f"from commit to commit for 99 of 100 live changes; {freshness['p50']:,.0f} ms for half of them",
-            )
+            (f"{freshness['p99']:,.0f} ms", f"from commit to commit for 99 of 100 live changes; {half}{waits}")
         )
     repeats = [f"{summary[name]:,} {name}" for name in ("duplicate", "stale", "fenced") if summary[name]]
     if repeats:
@@ -82,7 +81,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
 def _reshard_lines(summary: Summary) -> list[tuple[str, str]]:
     if not summary["reshard"]:
         return []
-    closed = f"all {summary['drained']} that were closed are read to their end, as their leases say"
+    closed = f"of the {summary['closed']} that were closed, {summary['drained']} are read to their end, by their leases"
     return [
         (" > ".join(map(str, summary["reshard"])), f"shards while it lived, shared by two workers; {closed}"),
         ("books", "balanced by the databases: journal, history, parking lot. Only repeats are as workers told them"),

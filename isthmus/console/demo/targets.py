@@ -3,8 +3,7 @@
 import os
 import select
 import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -72,9 +71,15 @@ class KclTargets:
         if kill.victim is Victim.WORKER:
             self._pipeline.kill(_picked(workers, kill.pick))
             return True
-        below = [each for name in workers for each in below_worker(self._pipeline.pid(name))]
-        pids = [pid for what, pid in below if what is kill.victim]
-        return bool(pids) and _killed(_picked(pids, kill.pick))
+        pids = self._below(workers, kill.victim)
+        if not pids:
+            return False
+        pid = _picked(pids, kill.pick)
+        # Asked again once it is held: a number may be given to another process at any time before that.
+        return killed(pid, lambda: pid in self._below(workers, kill.victim))
+
+    def _below(self, workers: Sequence[str], wanted: Victim) -> list[int]:
+        return [pid for name in workers for what, pid in below_worker(self._pipeline.pid(name)) if what is wanted]
 
     def _having_shards(self) -> list[str]:
         return [
@@ -104,29 +109,23 @@ def _picked(some: Sequence[T], pick: float) -> T:
     return some[int(pick * len(some))]
 
 
-def _killed(pid: int) -> bool:
-    with _held(pid) as process:
-        if process is None:
-            return False
-        signal.pidfd_send_signal(process, signal.SIGKILL)
-        waiting = select.poll()
-        waiting.register(process, select.POLLIN)
-        if not waiting.poll(_KILL_MS):
-            raise Fatal(f"Process {pid} was killed and does not end.")
-    return True
+def killed(pid: int, is_it: Callable[[], bool]) -> bool:
+    """Kill a process with SIGKILL, and wait for its end. False: it had ended, or it is not the one that is meant.
 
-
-@contextmanager
-def _held(pid: int) -> Iterator[int | None]:
-    """Give a descriptor of a process, to which alone goes what is sent through it; None when it has ended."""
+    Raises `Fatal` when it does not end.
+    """
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
-        yield None
-        return
+        return False
     try:
         ended = select.poll()
         ended.register(descriptor, select.POLLIN)
-        yield None if ended.poll(0) else descriptor
+        if ended.poll(0) or not is_it():
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        if not ended.poll(_KILL_MS):
+            raise Fatal(f"Process {pid} was killed and does not end.")
     finally:
         os.close(descriptor)
+    return True

@@ -26,7 +26,7 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
     )
     freshness = verdict.freshness_ms
     summary: Summary = {
-        "ok": verdict.ok and not facts.not_fired,
+        "ok": verdict.ok and not facts.not_fired and facts.drained == facts.closed,
         "modifications": verdict.modifications,
         "published": verdict.published,
         "records": verdict.records,
@@ -46,9 +46,10 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
         },
         "changes_per_s": round(verdict.changes_per_s or 0.0),
         "runtime": plan.runtime,
-        "shards": facts.shards[-1],
+        "shards": facts.shards[-1] + facts.closed,
         "reshard": facts.shards if len(facts.shards) > 1 else [],
-        "drained": len(facts.drained),
+        "closed": facts.closed,
+        "drained": facts.drained,
         "balanced_by": _BALANCED_BY[plan.runtime],
         "restarts": facts.restarts,
         "faults": facts.faults,
