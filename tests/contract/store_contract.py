@@ -16,6 +16,7 @@ from isthmus.change import Change, Verb, version_of
 from isthmus.consumer.stores.port import Delivered
 from isthmus.errors import Poison, TargetDown, Transient
 from tests.fakes import store_orders as orders
+from tests.fakes.store_model import ByModel, agrees
 from tests.fakes.store_world import (
     APPLIED,
     DUPLICATE,
@@ -23,10 +24,8 @@ from tests.fakes.store_world import (
     PARKED,
     STALE,
     UNCHANGED,
-    ByModel,
     FrontOffice,
     World,
-    agrees,
     delete,
     event,
     marker,

@@ -16,13 +16,12 @@ from isthmus.consumer.deciding import Guard
 from isthmus.consumer.stores.port import Decider, Pruned
 from isthmus.errors import Transient
 from tests.fakes.clock import FakeStop
+from tests.fakes.store_model import ByModel, agrees
 from tests.fakes.store_world import (
     APPLIED,
     BATCH,
-    ByModel,
     FrontOffice,
     World,
-    agrees,
     delete,
     delivered,
     event,

@@ -12,18 +12,8 @@ from isthmus.change import Change, Outcome
 from isthmus.consumer.stores.port import Decider
 from isthmus.errors import Transient
 from tests.fakes.clock import FakeStop
-from tests.fakes.store_world import (
-    ByModel,
-    FrontOffice,
-    World,
-    agrees,
-    delete,
-    delivered,
-    event,
-    marker,
-    untranslated,
-    upsert,
-)
+from tests.fakes.store_model import ByModel, agrees
+from tests.fakes.store_world import FrontOffice, World, delete, delivered, event, marker, untranslated, upsert
 
 _MANY: Final = settings(
     max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]

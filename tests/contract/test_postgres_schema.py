@@ -18,7 +18,8 @@ from tests.contract.store_redrive_contract import Mended
 from tests.fakes.clock import FakeStop
 from tests.fakes.postgres_office import LANES, PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
-from tests.fakes.store_world import ByModel, World, agrees, delete, event, marker, untranslated, upsert
+from tests.fakes.store_model import ByModel, agrees
+from tests.fakes.store_world import World, delete, event, marker, untranslated, upsert
 
 FROZEN = Path(__file__).parent / "data" / "postgres_schema_1.sql"
 FROZEN_SCHEMA = "isthmus_old"

@@ -19,14 +19,13 @@ from tests.fakes import store_orders as orders
 from tests.fakes.clock import FakeStop
 from tests.fakes.dynamodb_desk import Metering, PlainOffice
 from tests.fakes.emulator import Emulator
+from tests.fakes.store_model import ByModel, agrees
 from tests.fakes.store_world import (
     APPLIED,
     DUPLICATE,
     PARKED,
     STALE,
-    ByModel,
     World,
-    agrees,
     delete,
     event,
     marker,

@@ -16,7 +16,8 @@ from isthmus.errors import UNKNOWN, Fatal, Transient
 from isthmus.lifecycle import ThreadStop
 from isthmus.pipeline import Handler
 from tests.fakes.clock import FakeClock
-from tests.fakes.store_world import ByModel, event, upsert
+from tests.fakes.store_model import ByModel
+from tests.fakes.store_world import event, upsert
 from tests.faults.front import records_of
 from tests.faults.offices import AnyFront, dynamodb_office
 from tests.faults.row import Context, Result

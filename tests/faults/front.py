@@ -20,7 +20,8 @@ from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.greenlets import Killed
 from tests.fakes.processor_desk import record
 from tests.fakes.sqlite_office import SqliteOffice
-from tests.fakes.store_world import ByModel, Told, contract
+from tests.fakes.store_model import ByModel
+from tests.fakes.store_world import Told, contract
 from tests.simulation.ground import folder
 
 METRICS = Metrics()

@@ -1,6 +1,7 @@
 """F36: what would make an application read again, or leave out, what nobody meant: each is refused at the start."""
 
 import random
+import re
 from collections.abc import Callable
 from contextlib import closing
 from typing import Final, NamedTuple
@@ -81,14 +82,14 @@ def _must_refuse(history: History, case: Refused, result: Result) -> None:
 def _new_application(history: History, name: str, *changes: tuple[str, str]) -> Worker:
     """Set a new application up, with a front office of its own, on the same stream; start it."""
     file = SqliteOffice(history.place / f"{name}.db")
-    url = next(
-        line
-        for line in history.config.read_text(encoding="utf-8").splitlines()
-        if line.startswith('url = "') and "back" not in line
-    )
+    text = history.config.read_text(encoding="utf-8")
+    url = next(line for line in text.splitlines() if line.startswith('url = "') and "back" not in line)
+    # What is said of the other store would be refused for that alone.
+    of_the_store = [(part, "") for part in re.findall(r"^\[store\.[^\[]+", text, re.MULTILINE)]
     config = history.other_settings(
         (f'application = "{history.name}"', f'application = "{history.name}-{name}"'),
         (url, f'url = "{file.url}"'),
+        *of_the_store,
         *changes,
     )
     prepare(load(config))

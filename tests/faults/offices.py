@@ -21,7 +21,8 @@ from tests.fakes.emulator import Emulator
 from tests.fakes.postgres_office import PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
 from tests.fakes.sqlite_office import SqliteOffice
-from tests.fakes.store_world import ByModel, FrontOffice, World
+from tests.fakes.store_model import ByModel
+from tests.fakes.store_world import FrontOffice, World
 from tests.faults.front import METRICS
 from tests.simulation.ground import folder
 

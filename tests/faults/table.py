@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from isthmus.console.proxy.faults import STRIKES, Fault, Traffic
+from isthmus.console.proxy.faults import STRIKES, Traffic
 from tests.faults import (
     cancellations,
     crashes,
@@ -13,158 +13,29 @@ from tests.faults import (
     orders,
     postgres_troubles,
     processes,
-    reading,
     running,
     tokens,
     values,
 )
-from tests.faults.histories import places, restarted, rows_in_bursts, under
+from tests.faults.histories import places, restarted, under
 from tests.faults.kcl_kills import BUNDLE_CUT, CHILD_KILLED, DAEMON_KILLED, HANDLER_RAISES, raised
 from tests.faults.kcl_lines import CHECKPOINTS_FAIL, FRONT_OFFICE_SILENT, READS_FAIL, STDOUT_FORGED
 from tests.faults.kcl_moves import LEASES_STOLEN, RESHARDS, WORKER_STOPPED
 from tests.faults.kcl_refusals import REFUSALS, REFUSED
 from tests.faults.kcl_rows import part as kcl
-from tests.faults.processes import CONSUMER_CALLS, PRODUCER_CALLS
-from tests.faults.row import How, Part, Row
-from tests.simulation.plan import CALLS, LEASE_CALLS, Kind
+from tests.faults.parts import KILLS, STORE_CALLS, P, S, U, in_histories
+from tests.faults.processes import CONSUMER_CALLS
+from tests.faults.producer_rows import PRODUCER_ROWS
+from tests.faults.row import Part, Row
+from tests.simulation.plan import CALLS, Kind
 
-S, P, U = How.SIMULATED, How.PROCESSES, How.UNIT
-_KILLS: Final = (Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
-_STORE: Final = tuple(call for call in CALLS["consumer"] if call.startswith("store."))
 _FEED: Final = tuple(call for call in CALLS["consumer"] if call.startswith("feed."))
 _SHARDS: Final = ("shards.read_all", "shards.save")
-_WATERMARKS: Final = (*LEASE_CALLS, "leases.advance")
 _LOCAL: Final = "the local runtime"
 _ONE_STORE: Final = "the SQLite store"
 
-
-def _histories(goal: int | None, function: object, more: str = "", short: int = 6) -> Part:
-    return Part(S, "histories", goal, short, function, more)  # type: ignore[arg-type]
-
-
 ROWS: Final = (
-    Row(
-        "F02",
-        "many rows of one timestamp over page edges and restarts",
-        "1,000 page sizes, 0",
-        (Part(U, "page sizes", 1_000, 30, reading.many_rows_of_one_moment),),
-        "P: the example's cursor is unique per change, so a running pipeline never meets the fault.",
-    ),
-    Row(
-        "F06",
-        "clock jumps, DST, naive timestamps",
-        "2,000, 0",
-        (
-            _histories(2_000, under(places([Kind.CLOCK_JUMPED]))),
-            Part(U, "times", 2_000, 40, values.clocks),
-        ),
-    ),
-    Row(
-        "F08",
-        "producer killed (-9) at each of its steps",
-        "12 points x 40, 0",
-        (
-            Part(
-                P,
-                "lives",
-                16 * 40,
-                2,
-                processes.struck_at("producer", PRODUCER_CALLS, "SIGKILL"),
-                "before and after each call of a port: 16 points x 40",
-            ),
-        ),
-    ),
-    Row(
-        "F09",
-        "two producers; a paused one wakes and publishes",
-        "5,000 + 50, 0",
-        (
-            _histories(
-                5_000,
-                under(
-                    [
-                        *places([Kind.DOUBLED, Kind.STOPPED, Kind.SUSPENDED], role="producer"),
-                        *places([Kind.LATE], role="producer", calls=["sink.put", "leases.advance"]),
-                    ]
-                ),
-            ),
-            Part(P, "stops", 50, 1, processes.stopped("producer", PRODUCER_CALLS)),
-        ),
-        "A→B→A of a loose source: sources here have order commit.",
-    ),
-    Row(
-        "F10",
-        "watermark store down, throttled, condition failed",
-        "1,000, 0",
-        (
-            _histories(
-                1_000,
-                under(
-                    [
-                        *places([Kind.FAILED, Kind.ANSWER_LOST, Kind.LATE], role="producer", calls=_WATERMARKS),
-                        *places([Kind.DOUBLED], calls=["leases.advance"]),
-                    ]
-                ),
-            ),
-            Part(
-                P,
-                "faults",
-                120,
-                6,
-                processes.between([*STRIKES[Traffic.WATERMARK], *STRIKES[Traffic.OWNERSHIP]]),
-                "the matrix names one number, kept by S",
-            ),
-        ),
-    ),
-    Row(
-        "F12",
-        "one source transaction, several changes, over a batch edge",
-        "exhaustive ≤ 6",
-        (
-            Part(U, "cases", None, 0, crashes.several_changes_over_an_edge, "all cuts, batches and commits, ≤ 6"),
-            _histories(500, under(places(_KILLS, calls=["sink.put", "leases.advance", *_STORE]), rows_in_bursts)),
-        ),
-    ),
-    Row(
-        "F13",
-        "PutRecords fails in part",
-        "10,000 + 200, 0 inversions",
-        (
-            _histories(10_000, under(places([Kind.PARTLY_REFUSED, Kind.THROTTLED]), rows_in_bursts)),
-            Part(P, "faults", 200, 4, processes.between([Fault.PUT_PARTIAL, Fault.PUT_THROTTLED])),
-        ),
-    ),
-    Row(
-        "F14",
-        "accepted, then connection reset",
-        "5,000 + 100, 0",
-        (
-            _histories(5_000, under(places([Kind.ANSWER_LOST, Kind.LATE], calls=["sink.put"]))),
-            Part(P, "faults", 100, 2, processes.between([Fault.PUT_ACCEPTED_THEN_RESET, Fault.PUT_DELIVERED_LATE])),
-        ),
-    ),
-    Row(
-        "F16",
-        "record too large, key too long",
-        "all claimed or parked, none blocking",
-        (
-            Part(U, "rows", 10_000, 60, values.too_large),
-            Part(P, "large rows", 60, 6, running.too_large, "keys too long: U, for the example's are numbers"),
-        ),
-    ),
-    Row(
-        "F18",
-        "reshard while publishing",
-        "50, 0",
-        (_histories(500, under(places([Kind.SPLIT, Kind.MERGED])), "with a stream that reshards as Kinesis does"),),
-        "P: the emulator deletes a parent shard with what was unread, so it cannot judge this.",
-    ),
-    Row(
-        "F20",
-        "SIGTERM in flight (producer)",
-        "100, 0",
-        (Part(P, "lives", 100, 2, processes.struck_at("producer", PRODUCER_CALLS, "SIGTERM")),),
-    ),
+    *PRODUCER_ROWS,
     Row(
         "F21",
         "the handler raises anything, in any callback",
@@ -186,7 +57,7 @@ ROWS: Final = (
         "the consumer killed at each of its steps",
         "10,000 + 200, 0",
         (
-            _histories(10_000, under(places(_KILLS, role="consumer")), _LOCAL),
+            in_histories(10_000, under(places(KILLS, role="consumer")), _LOCAL),
             Part(P, "lives", 200, 2, processes.struck_at("consumer", CONSUMER_CALLS, "SIGKILL"), _LOCAL),
             kcl(CHILD_KILLED, 200, 1, "26 steps of a child"),
         ),
@@ -197,7 +68,7 @@ ROWS: Final = (
         "worker stopped (SIGSTOP) past failover, then continued",
         "10,000 + 50, 0 stale",
         (
-            _histories(10_000, under(places([Kind.STOPPED, Kind.SUSPENDED], role="consumer")), _LOCAL),
+            in_histories(10_000, under(places([Kind.STOPPED, Kind.SUSPENDED], role="consumer")), _LOCAL),
             Part(P, "stops", 50, 1, processes.stopped("consumer", CONSUMER_CALLS), _LOCAL),
             kcl(WORKER_STOPPED, 50, 1, "PostgreSQL"),
         ),
@@ -213,7 +84,7 @@ ROWS: Final = (
         "split and merge under load, with restarts at shard end",
         "5,000 + 30, 0",
         (
-            _histories(5_000, under(places([Kind.SPLIT, Kind.MERGED]), restarted), _LOCAL),
+            in_histories(5_000, under(places([Kind.SPLIT, Kind.MERGED]), restarted), _LOCAL),
             kcl(RESHARDS, 30, 1),
         ),
     ),
@@ -222,7 +93,7 @@ ROWS: Final = (
         "checkpoint throttled, failed, unknown",
         "2,000, 0",
         (
-            _histories(
+            in_histories(
                 2_000,
                 under(places([Kind.FAILED, Kind.ANSWER_LOST, Kind.LATE, Kind.SLOW], role="consumer", calls=_SHARDS)),
             ),
@@ -250,7 +121,7 @@ ROWS: Final = (
         "100,000 records, same state",
         (
             Part(U, "records", 100_000, 600, orders.replayed_three_times, "the matrix's S, on the real store"),
-            _histories(500, under(places([Kind.REPLAYED]))),
+            in_histories(500, under(places([Kind.REPLAYED]))),
             Part(P, "rounds", 10, 1, processes.replayed, "the matrix's number is kept by U"),
         ),
     ),
@@ -259,7 +130,7 @@ ROWS: Final = (
         "iterator expired, empty pages, 5xx",
         "200, 0",
         (
-            _histories(200, under(places([Kind.EXPIRED, Kind.EMPTY, Kind.FAILED], role="consumer", calls=_FEED))),
+            in_histories(200, under(places([Kind.EXPIRED, Kind.EMPTY, Kind.FAILED], role="consumer", calls=_FEED))),
             Part(P, "faults", 200, 4, processes.between(STRIKES[Traffic.READ])),
             kcl(READS_FAIL, 200, 5),
         ),
@@ -270,7 +141,7 @@ ROWS: Final = (
         "10,000, newest wins",
         (
             Part(U, "orders", 10_000, 40, orders.newest_wins),
-            _histories(500, under(places([Kind.FOREIGN])), "the matrix's number is kept by U"),
+            in_histories(500, under(places([Kind.FOREIGN])), "the matrix's number is kept by U"),
         ),
     ),
     Row(
@@ -300,7 +171,7 @@ ROWS: Final = (
         "exhaustive + 500, 0",
         (
             Part(U, "points", None, 0, crashes.crash_anywhere, "each statement, before and after, each batch size"),
-            _histories(500, under(places(_KILLS, role="consumer", calls=_STORE))),
+            in_histories(500, under(places(KILLS, role="consumer", calls=STORE_CALLS))),
         ),
         f"P: {_ONE_STORE} is a library; its processes are killed at each of these steps by F22, sessions of PostgreSQL "
         "by F46.",
@@ -311,7 +182,7 @@ ROWS: Final = (
         "5,000, 0",
         (
             Part(U, "commits", 5_000, 40, crashes.answer_lost),
-            _histories(5_000, under(places([Kind.ANSWER_LOST], role="consumer", calls=["store.commit"]))),
+            in_histories(5_000, under(places([Kind.ANSWER_LOST], role="consumer", calls=["store.commit"]))),
             Part(P, "commits", 100, 4, postgres_troubles.answer_lost, "PostgreSQL; the matrix's number is kept by U"),
         ),
     ),
@@ -351,7 +222,7 @@ ROWS: Final = (
         "5,000, 0 resurrected",
         (
             Part(U, "deletes", 5_000, 40, orders.no_resurrection, "the matrix's S, on the real store"),
-            _histories(500, under(places([Kind.LATE, Kind.FOREIGN], calls=["sink.put"]))),
+            in_histories(500, under(places([Kind.LATE, Kind.FOREIGN], calls=["sink.put"]))),
             Part(P, "deletes", 500, 4, orders.no_resurrection_in("PostgreSQL"), "the same on PostgreSQL"),
             Part(P, "deletes", 200, 4, orders.no_resurrection_in("DynamoDB"), "the same on DynamoDB"),
         ),
@@ -385,7 +256,7 @@ ROWS: Final = (
         (
             Part(U, "sets", None, 0, orders.poison_anywhere, "all sets of ≤ 8 places"),
             Part(U, "poison records", 2_000, 100, orders.stall, "the longest stall is measured"),
-            _histories(500, under(places([Kind.SLOW], role="consumer", calls=_STORE), histories.much_poison)),
+            in_histories(500, under(places([Kind.SLOW], role="consumer", calls=STORE_CALLS), histories.much_poison)),
             Part(P, "transactions", 256, 3, running.poison_anywhere, "every set of 8 rows"),
         ),
         "K: no row of its own; one change in forty of every history with the real daemon is poison, of four kinds.",

@@ -6,6 +6,7 @@ K = "isthmus/consumer/runtimes/kcl/"
 PROTOCOL = "tests/unit/test_kcl_protocol.py"
 STATES = "tests/unit/test_kcl_states.py"
 ANSWERS = "tests/unit/test_kcl_child_answers.py"
+FAILURES = "tests/unit/test_kcl_child_failures.py"
 ORDERS = "tests/unit/test_kcl_child_orders.py"
 BUNDLES = "tests/unit/test_kcl_bundles.py"
 PROCESS = "tests/integration/test_kcl_child.py"
@@ -86,7 +87,7 @@ KCL_MUTANTS: tuple[Mutant, ...] = (
         f"{K}child.py",
         "            if self.state is ChildState.READING:\n                raise Fatal",
         "            if False:\n                raise Fatal",
-        (ANSWERS,),
+        (FAILURES,),
     ),
     Mutant(
         "KCL: a place compared as text",

@@ -10,7 +10,8 @@ SETUP = "tests/contract/test_store_dynamodb_setup.py"
 PLAIN = "tests/contract/test_store_dynamodb_plain.py"
 RACES = "tests/contract/test_store_dynamodb_races.py"
 REDRIVE = "tests/contract/test_store_dynamodb_redrive.py"
-LOT = "tests/contract/test_store_dynamodb_lot.py"
+REDRIVE_RACES = "tests/contract/test_store_dynamodb_redrive_races.py"
+SETTLED = "tests/contract/test_store_dynamodb_settled.py"
 CANCELLED = "tests/unit/test_dynamodb_cancelled.py"
 SPREAD = "tests/unit/test_dynamodb_spread.py"
 VALUES = "tests/unit/test_dynamodb_values.py"
@@ -167,28 +168,28 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         f"{D}lot.py",
         "        return [put(table, item, expression, condition), put_over(table, listed)]",
         "        return [put_over(table, item), put_over(table, listed)]",
-        (f"{REDRIVE}::test_an_older_change_that_is_parked_meanwhile_goes_first",),
+        (f"{REDRIVE_RACES}::test_an_older_change_that_is_parked_meanwhile_goes_first",),
     ),
     Mutant(
         "DynamoDB: a redrive does not look whether its change is the first of its key",
         f"{D}line.py",
         "            if first is None or first[SORT_KEY] != row[SORT_KEY]:\n",
         "            if first is None:\n",
-        (f"{REDRIVE}::test_an_older_change_that_is_parked_meanwhile_goes_first",),
+        (f"{REDRIVE_RACES}::test_an_older_change_that_is_parked_meanwhile_goes_first",),
     ),
     Mutant(
         "DynamoDB: an edit is lost to a redrive",
         f"{D}line.py",
         "if head is None or now is None or turn_of(now) != turn_of(row):",
         "if head is None or now is None:",
-        (f"{REDRIVE}::test_an_edit_between_look_and_write_is_not_lost",),
+        (f"{REDRIVE_RACES}::test_an_edit_between_look_and_write_is_not_lost",),
     ),
     Mutant(
         "DynamoDB: a discarded change leaves no flag for batches under way",
         f"{D}lot.py",
         "        if settled > decides:\n",
         "        if not settled and decides:\n",
-        (f"{LOT}::test_a_batch_under_way_does_not_apply_a_state_that_is_discarded_meanwhile",),
+        (f"{SETTLED}::test_a_batch_under_way_does_not_apply_a_state_that_is_discarded_meanwhile",),
     ),
     Mutant(
         "DynamoDB: one of several that a change became takes effect after it was discarded",
@@ -202,7 +203,7 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
         f"{D}decider.py",
         "settled([*(change.id for change in changes), *rows])",
         "settled([change.id for change in changes if rows])",
-        (f"{LOT}::test_a_row_is_settled_for_deciders_that_began_before_and_for_one_write_alike",),
+        (f"{SETTLED}::test_a_row_is_settled_for_deciders_that_began_before_and_for_one_write_alike",),
     ),
     Mutant(
         "DynamoDB: TTL ends what is to be remembered for longer now",

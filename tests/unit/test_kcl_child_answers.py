@@ -1,15 +1,11 @@
 """A child of the Kinesis Client Library's daemon: what it answers, what it saves, and what it never does."""
 
-from collections.abc import Callable
-
 import pytest
 
 from isthmus.consumer.feed import Place, Record
-from isthmus.consumer.runtimes.kcl import ending
-from isthmus.consumer.runtimes.kcl.ending import FAILED, serve
 from isthmus.consumer.runtimes.kcl.settings import ChildSettings
 from isthmus.consumer.runtimes.kcl.states import ChildState
-from isthmus.errors import Fatal, OwnershipLost
+from isthmus.errors import Fatal
 from isthmus.lifecycle import Stopped
 from tests.fakes.kcl_daemon import SHARD, SHARD_END, FakeDaemon, records_of
 from tests.fakes.kcl_desk import BATCH, BEGIN, ENDED, LOST, SHUTDOWN, ChildDesk, batch, empty
@@ -120,16 +116,6 @@ def test_a_checkpoint_that_fails_for_a_while_is_asked_for_again_at_the_next_occa
 
     assert places(desk) == [("8", 0)]
     assert desk.daemon.answered == ["initialize", "processRecords", "processRecords"]
-
-
-@pytest.mark.parametrize("error", ["InvalidStateException", "IllegalArgumentException", "NullPointerException"])
-def test_any_other_refusal_of_a_checkpoint_ends_the_process_unanswered(error: str) -> None:
-    desk = ChildDesk(records_of(1))
-    desk.shard.errors = [error]
-
-    with pytest.raises(Fatal, match=error):
-        desk.run(BEGIN, BATCH)
-    assert desk.daemon.answered == ["initialize"]
 
 
 def test_a_checkpoint_refused_because_the_lease_is_gone_ends_all_effects() -> None:
@@ -245,28 +231,6 @@ def test_a_lease_that_is_gone_at_the_shards_end_is_another_workers_end_to_save()
     assert desk.run(BEGIN, BATCH, end) is ChildState.LOST
 
 
-def test_a_batch_that_comes_back_undecided_is_not_answered() -> None:
-    desk = ChildDesk(records_of(1, 1))
-    desk.decider.process = lambda records: None  # type: ignore[method-assign]  # noqa: ARG005 - a broken one
-
-    with pytest.raises(Fatal):
-        desk.run(BEGIN, BATCH)
-    assert desk.daemon.awaiting == "processRecords"
-
-
-@pytest.mark.parametrize("error", [Stopped(), OwnershipLost("")])
-def test_a_handler_that_raises_our_own_words_is_not_answered(error: Exception) -> None:
-    desk = ChildDesk(records_of(1))
-
-    def before(_record: Record) -> None:
-        raise error
-
-    desk.decider.before = before
-    with pytest.raises((Fatal, OwnershipLost)):
-        desk.run(BEGIN, BATCH)
-    assert desk.daemon.awaiting == "processRecords"
-
-
 def test_a_stopped_shard_that_is_given_more_and_more_ends_its_process() -> None:
     desk = ChildDesk(records_of(*[1] * 30), settings=EVERY)
     desk.stop.request()
@@ -283,39 +247,6 @@ def test_empty_batches_try_nobodys_patience() -> None:
     desk.lines.before = lambda: desk.clock.move(10)
 
     assert desk.run(BEGIN, *[empty] * 30, ENDED) is ChildState.ENDED
-
-
-@pytest.mark.parametrize("stray", [b'{"action":"checkpoint"}', b'{"action":"leaseLost"}'])
-def test_a_line_out_of_step_ends_the_process(stray: bytes) -> None:
-    desk = ChildDesk(records_of(1))
-    if b"leaseLost" in stray:
-        desk.daemon._checkpoint = lambda message: stray  # type: ignore[method-assign]  # noqa: ARG005 - no answer
-        script = [BEGIN, BATCH]
-    else:
-        script = [BEGIN, lambda _daemon: stray]
-    with pytest.raises(Fatal):
-        desk.run(*script)
-    assert desk.daemon.answered == ["initialize"]
-
-
-def test_a_daemon_that_dies_instead_of_answering_a_checkpoint_is_not_answered() -> None:
-    desk = ChildDesk(records_of(1))
-    desk.daemon.hear = _dying(desk.daemon)  # type: ignore[assignment, method-assign]  # from its checkpoint on
-
-    with pytest.raises(Fatal, match="closed"):
-        desk.run(BEGIN, BATCH)
-
-
-def _dying(daemon: FakeDaemon) -> Callable[[bytes], bytes | None]:
-    hear = daemon.hear
-
-    def heard(line: bytes) -> bytes | None:
-        if b"checkpoint" in line:
-            daemon.awaiting, daemon.failed = None, True
-            return None
-        return hear(line)
-
-    return heard
 
 
 def test_how_far_behind_and_when_saved_is_told_while_it_lives_and_no_longer() -> None:
@@ -386,31 +317,3 @@ def test_a_question_is_open_only_until_its_answer() -> None:
     desk.run(BEGIN, BATCH)
 
     assert seen == [False, True, True, False]
-
-
-def test_what_is_told_of_an_error_holds_no_message_of_user_code(capsys: pytest.CaptureFixture[str]) -> None:
-    desk = ChildDesk(records_of(1))
-
-    def before(_record: Record) -> None:
-        raise ValueError("Erika Mustermann")
-
-    desk.decider.before = before
-    desk.lines.script.extend([BEGIN, BATCH])
-    assert serve(desk.child) == FAILED
-    told = "".join(capsys.readouterr())
-
-    assert "shard_failed" in told
-    assert "ValueError" in told
-    assert "Erika" not in told
-
-
-def test_a_failure_that_cannot_be_told_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = ChildDesk(records_of(1))
-    desk.make_failing = [ValueError()]
-    desk.lines.script.extend([BEGIN])
-
-    def gone(*_: object) -> None:
-        raise BrokenPipeError
-
-    monkeypatch.setattr(ending, "_tell", gone)
-    assert serve(desk.child) == FAILED

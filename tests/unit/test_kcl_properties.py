@@ -36,6 +36,10 @@ def test_no_time_limit_stops_the_machine_while_a_gate_or_an_outage_holds_a_batch
     assert "timeoutInSeconds" not in of(files)
 
 
+def test_a_lease_is_taken_away_and_not_asked_for(files: Files) -> None:
+    assert of(files)["isGracefulLeaseHandoffEnabled"] == "false"
+
+
 def test_a_soft_stop_is_waited_for(files: Files) -> None:
     assert 0 < int(of(files)["shutdownGraceMillis"]) < 10_000
 

@@ -54,6 +54,9 @@ def properties(settings: Settings, worker: str, program: str) -> dict[str, str]:
         "metricsLevel": "NONE",
         # By CPU load, quiet streams would hand their leases round and round (amazon-kinesis-client, PR 1814).
         "disableWorkerMetrics": "true",
+        # An owner that is asked to hand over before it has begun to read keeps the lease for ever, and nobody reads the
+        # shard (amazon-kinesis-client, PR 1743). Taken away at once, a lease costs some changes decided a second time.
+        "isGracefulLeaseHandoffEnabled": "false",
         "validateSequenceNumberBeforeCheckpointing": "false",
     }
     made |= _retrieval(settings)
