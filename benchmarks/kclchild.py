@@ -1,6 +1,7 @@
 """From a daemon's line to records with their bytes and back to a status, beside the stock loop of amazon_kclpy."""
 
 import io
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -17,6 +18,7 @@ from isthmus.consumer.runtimes.kcl.child import Child
 from isthmus.lifecycle import ThreadStop
 from isthmus.log import configure
 from isthmus.metrics import Metrics
+from tests.fakes import kcl_sample
 
 LINES = 20
 RECORDS = 500
@@ -33,7 +35,7 @@ def rows(rounds: int) -> list[Row]:
     stock = _stock()
     if stock is None:
         rate = interleaved(rounds, ours)["ours"]
-        return [Row(name, round(rate, 1), 0.0, 0.0, "records/s", 2.0, "amazon_kclpy is not installed: no baseline")]
+        return [Row(name, round(rate, 1), 0.0, 0.0, "records/s", 2.0, f"no baseline: {kcl_sample.unavailable()}")]
     rates = interleaved(rounds, {**ours, "stock": lambda: stock(talk)})
     return [against(name, rates["ours"], rates["stock"], "records/s", wanted=2.0)]
 
@@ -85,12 +87,12 @@ def _ours(talk: bytes) -> int:
 
 
 def _stock() -> Callable[[bytes], Measured] | None:
-    """Give what prepares a run of the stock loop over some lines, or None where it is not installed."""
-    try:
-        kcl = import_module("amazon_kclpy.kcl")
-        processor: Any = import_module("amazon_kclpy.v3.processor")
-    except ImportError:
+    """Give what prepares a run of the stock loop over some lines, or None where it is not to be had."""
+    if kcl_sample.unavailable():
         return None
+    sys.path.append(str(kcl_sample.folder()))
+    kcl = import_module("amazon_kclpy.kcl")
+    processor: Any = import_module("amazon_kclpy.v3.processor")
 
     class Counting(processor.RecordProcessorBase):  # type: ignore[misc]  # an optional package without types
         bytes = 0
