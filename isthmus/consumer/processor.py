@@ -11,11 +11,12 @@ from typing import NamedTuple, TypeVar
 
 from isthmus.attempts import Attempts, AttemptsByPart
 from isthmus.chance import Chance
-from isthmus.change import MAX_KEY_BYTES, RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, row_hash
+from isthmus.change import VERSION_DIGITS, Change, Outcome, Verb, row_hash
 from isthmus.clock import Clock, from_rfc3339
 from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
 from isthmus.consumer.deciding import count
 from isthmus.consumer.feed import Place, Record
+from isthmus.consumer.names import RECORD_KEY, may_be_named_so, storable
 from isthmus.consumer.parking import event_bytes
 from isthmus.consumer.stores.port import Decider, Delivered, Refusal
 from isthmus.consumer.target import Target
@@ -26,10 +27,6 @@ from isthmus.payloads import Payloads
 from isthmus.retry import Backoff
 
 T = TypeVar("T")
-
-_RECORD_KEY = f"{RAW_KEY_PREFIX}record/"
-_SURELY_SHORT = MAX_KEY_BYTES // 4
-"""Characters that fit whatever they are: UTF-8 needs four bytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +133,9 @@ class ShardProcessor:
                 yield Delivered(self._undecodable(item, record, index), *place, item.data), 0
             elif item.verb is Verb.MARKER:
                 # Changes of a source that no store can name are parked, so its marker has nothing to fence.
-                if _storable(item):
+                if storable(item):
                     yield Delivered(item, *place), 0
-            elif not (_storable(item) and _real(item)):
+            elif not may_be_named_so(item):
                 raw = record.data if single else event_bytes(item)
                 unnamed = Undecodable("bad-key", "empty, over-long, with a NUL, or kept for Isthmus", raw)
                 yield Delivered(self._undecodable(unnamed, record, index), *place, raw), 0
@@ -169,7 +166,7 @@ class ShardProcessor:
         The ID depends on the bytes too: a stream made anew may number its records from the start.
         """
         packed = f".{record.sub_sequence}" if record.sub_sequence else ""
-        key = f"{_RECORD_KEY}{self._shard}/{record.sequence}{packed}/{index}"
+        key = f"{RECORD_KEY}{self._shard}/{record.sequence}{packed}/{index}"
         return Change(
             id=row_hash(key.encode() + b"/" + found.data),
             source="",
@@ -220,22 +217,3 @@ class _Group(NamedTuple):
     """Where the last record lies of which everything is decided after this; None where none comes to its end."""
     records: int
     """How many come to their end."""
-
-
-def _storable(change: Change) -> bool:
-    """Say whether every store can hold the names: all of them in an index, PostgreSQL without NUL."""
-    names = (change.key, change.id, change.source, change.entity)
-    if max(map(len, names)) > _SURELY_SHORT and max(len(name.encode()) for name in names) > MAX_KEY_BYTES:
-        return False
-    return "\0" not in f"{change.key}{change.id}{change.source}{change.entity}{change.time}{change.rowhash}"
-
-
-def _real(change: Change) -> bool:
-    """Say whether the key may come over the stream.
-
-    A change that took effect under a key made here would make what cannot be decoded stale, and it would be lost.
-    """
-    key = change.key
-    if not key.startswith(RAW_KEY_PREFIX):
-        return key != ""
-    return change.verb is Verb.UNTRANSLATED and not key.startswith(_RECORD_KEY)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
-from isthmus.change import MAX_KEY_BYTES, RAW_KEY_PREFIX, Change, Verb
+from isthmus.change import Change, Verb
 from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
+from isthmus.consumer.names import may_be_named_so
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.errors import Poison
 from isthmus.payloads import Payloads
@@ -85,7 +86,7 @@ def changes_in(waiting: Waiting, limits: Limits = LOT_LIMITS) -> list[Change]:
     for item in decode(waiting.event, limits):
         if isinstance(item, Undecodable):
             raise Poison(item.reason, item.message)
-        if not waiting.decodable and item.verb is not Verb.MARKER and not _may_be_named_so(item):
+        if not waiting.decodable and item.verb is not Verb.MARKER and not may_be_named_so(item):
             raise Poison("bad-key", "empty, over-long, with a NUL, or kept for Isthmus")
         found.append(item)
     return found
@@ -104,13 +105,3 @@ def raw_row(change: Change) -> dict[str, Any]:
         return row_in(row, words)
     except (ValueError, TypeError):
         raise Poison(BAD_ROW, "A value of the row is not of the type that is said of it.") from None
-
-
-def _may_be_named_so(change: Change) -> bool:
-    """Say whether the stores can hold the names of a change that could not be decoded when it came."""
-    names = (change.key, change.id, change.source, change.entity, change.time, change.rowhash)
-    if any("\0" in name for name in names) or max(len(name.encode()) for name in names[:4]) > MAX_KEY_BYTES:
-        return False
-    # A change that took effect under a key made here would make what cannot be decoded stale.
-    made_here = change.key.startswith(RAW_KEY_PREFIX)
-    return not made_here or (change.verb is Verb.UNTRANSLATED and not change.key.startswith(f"{RAW_KEY_PREFIX}record/"))
