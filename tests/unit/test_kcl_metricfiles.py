@@ -75,6 +75,18 @@ def test_what_a_process_counted_outlives_it_and_what_was_true_of_it_does_not(fol
         assert list(folder.iterdir()) == []
 
 
+def test_a_process_that_was_killed_while_it_wrote_for_the_first_time_leaves_nothing(folder: Path) -> None:
+    files = MetricFiles(folder)
+    dead, living = folder / "1.0.draft", MetricFile(folder, Metrics().registry)
+    living.write()
+    (told,) = folder.iterdir()
+    writing = told.with_suffix(".draft")
+    for draft in (dead, writing):
+        draft.write_text("# TYPE isthmus_rec")
+    files.families()
+    assert sorted(folder.iterdir()) == sorted([told, writing])
+
+
 def test_the_sum_is_what_prometheus_reads(folder: Path) -> None:
     ours = Metrics()
     ours.of_others = MetricFiles(folder).families

@@ -22,6 +22,7 @@ from isthmus.metricsum import only_added, summed
 FOLDER: Final = "metrics"
 _EVERY_SECONDS: Final = 1.0
 _SUFFIX: Final = ".prom"
+_DRAFT: Final = ".draft"
 
 
 class MetricFile:
@@ -36,7 +37,7 @@ class MetricFile:
     def write(self) -> None:
         """Write everything as it is now, whole or not at all. Raises OSError, also where nobody looks after us."""
         with self._writing:
-            draft = self._path.with_suffix(".draft")
+            draft = self._path.with_suffix(_DRAFT)
             draft.write_bytes(generate_latest(self._registry))
             draft.replace(self._path)
 
@@ -61,6 +62,7 @@ class MetricFiles:
     def families(self) -> list[Metric]:
         """Give what was told up to now."""
         with self._lock:
+            self._remove_drafts()
             living = [family for path in self._files() for family in self._taken_in(path)]
             return summed([*self._ended, *living])
 
@@ -74,9 +76,14 @@ class MetricFiles:
         if not gone:
             return told
         self._ended = summed([*self._ended, *only_added(told)])
-        for each in (path, path.with_suffix(".draft")):
-            each.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return []
+
+    def _remove_drafts(self) -> None:
+        """Remove what processes left that were killed while they wrote, some of them before they had ever told."""
+        for path in self._folder.glob(f"*{_DRAFT}"):
+            if _is_gone(path):
+                path.unlink(missing_ok=True)
 
     def _files(self) -> Iterator[Path]:
         yield from sorted(self._folder.glob(f"*{_SUFFIX}"))
@@ -84,7 +91,7 @@ class MetricFiles:
 
 def _is_gone(path: Path) -> bool:
     """Say whether the process whose file it is has ended. Asked before the file is read: it wrote its last by then."""
-    pid, _, started = path.name.removesuffix(_SUFFIX).partition(".")
+    pid, _, started = path.stem.partition(".")
     return is_dead(replace(this_process(""), pid=int(pid), started=started)) is True
 
 
