@@ -15,14 +15,17 @@ from isthmus.settings.sentences import as_written, key_path, mistakes_in
 from isthmus.settings.values import Place
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path, environ: Mapping[str, str] | None = None, *, dialects: bool = True) -> Settings:
     """Read the settings at `path`; `environ` stands in for the process's environment.
 
-    Relative paths in them start from the file's own folder. Raises `WrongSettings` with every mistake.
+    Relative paths in them start from the file's own folder. Without `dialects` nobody asks SQLAlchemy about database
+    addresses: for a process that connects to no back office, and would take 11 MB of memory to check its address.
+
+    Raises `WrongSettings` with every mistake.
     """
     file = str(path)
     written = _read(path)
-    place = Place(file=path.absolute(), environ=os.environ if environ is None else environ)
+    place = Place(path.absolute(), os.environ if environ is None else environ, dialects)
     settings: Settings | None = None
     mistakes: list[Mistake] = []
     wrong: set[object] = set()

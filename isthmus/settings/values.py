@@ -20,6 +20,7 @@ OUR_SENTENCE = "isthmus"
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}", re.ASCII)
 NAME_ALLOWED = "1 to 48 lower-case letters, digits, - or _, a letter first"
+_WORD = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _AWS_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -43,6 +44,8 @@ class Place:
 
     file: Path
     environ: Mapping[str, str]
+    dialects: bool = True
+    """Whether SQLAlchemy is asked for the dialect of each database address."""
 
     @property
     def folder(self) -> Path:
@@ -167,7 +170,7 @@ def _database_url(secret: SecretStr, info: ValidationInfo[Place]) -> SecretStr:
     url = secret.get_secret_value()
     if not (known := _DATABASE_URL.fullmatch(url)):
         wrong('must be a database address as SQLAlchemy writes it, e.g. "sqlite:///back-office.db"')
-    if objection := address_objection(url):
+    if info.context.dialects and (objection := address_objection(url)):
         wrong(objection)
     if known["dialect"] != "sqlite":
         return secret
@@ -235,6 +238,8 @@ Tls = Annotated[str, PlainValidator(_tls)]
 RootCertificate = Annotated[Text, AfterValidator(_root_certificate)]
 AttributePrefix = Annotated[str, _matching(_ATTRIBUTE_PREFIX, "1 to 32 letters, digits, _ . or -, a letter or _ first")]
 Name = Annotated[str, _matching(_NAME, NAME_ALLOWED)]
+Word = Annotated[str, _matching(_WORD, "1 to 40 lower-case letters, digits or -, a letter first")]
+"""What may be the reason of a parked change."""
 AwsName = Annotated[str, _matching(_AWS_NAME, "1 to 128 letters, digits, _ . or -")]
 QueueName = Annotated[str, _matching(_QUEUE_NAME, "1 to 80 letters, digits, _ or -")]
 BucketName = Annotated[str, _matching(_BUCKET_NAME, "3 to 63 lower-case letters, digits, . or -")]

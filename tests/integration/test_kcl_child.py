@@ -4,14 +4,20 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from isthmus.change import Change, Verb, version_of
+from isthmus.codec import bundle, encode
+from isthmus.consumer.feed import Record
+from isthmus.consumer.stores.sqlite.store import SqliteStore
 from tests.fakes.kcl_daemon import SHARD_END, FakeDaemon, FakeShard, records_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -302,3 +308,42 @@ def test_a_child_needs_no_client_of_aws_and_no_database(shard: FakeShard) -> Non
     assert process.end() == 0
     assert b"loaded []" in process.told
     assert shard.obeyed[-1] == SHARD_END
+
+
+_SETTINGS = """
+application = "lean"
+[aws]
+region = "us-east-1"
+[stream]
+name = "lean"
+lanes = 1
+[sources.things]
+pipeline = "tests.fakes.kcl_lean:things"
+url = "postgresql+psycopg://back-office.example/db"
+table = "THING"
+key = "ID"
+cursor = "N"
+order = "commit"
+[entities.thing]
+table = "thing"
+[store]
+url = "sqlite:///front.db"
+[consumer]
+runtime = "kcl"
+"""
+
+
+def test_the_products_own_child_loads_no_client_of_aws_no_driver_and_nothing_for_terminals(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "front.db")) as front:
+        front.execute("CREATE TABLE thing (key TEXT PRIMARY KEY, size INTEGER)")
+    SqliteStore(tmp_path / "front.db", [], application="lean").prepare()
+    (tmp_path / "isthmus.toml").write_text(_SETTINGS, encoding="utf-8")
+    change = Change("t1", "/s", "thing", Verb.UPSERT, "thing/1", version_of(0, 1), 0, 1, "", {"size": 1})
+    shard = FakeShard([Record("7", bundle([encode(change)]), "lane-000", 1_000)])
+
+    child = ("-m", "isthmus.console.kcl.child", str(tmp_path / "isthmus.toml"), str(tmp_path))
+    process = Process(shard, python=child)
+    assert process.ask(process.daemon.initialize())
+    assert process.ask(process.daemon.batch(1))
+    assert process.end() == 0
+    assert b"loaded []" in process.told

@@ -34,6 +34,20 @@ KCL_MUTANTS: tuple[Mutant, ...] = (
         (PROTOCOL, ORDERS),
     ),
     Mutant(
+        "KCL: a child that loads a toolkit for databases that it never asks",
+        "isthmus/console/kcl/serving.py",
+        "load(file, dialects=False)",
+        "load(file)",
+        (PROCESS,),
+    ),
+    Mutant(
+        "KCL: a draft of metrics left by whoever was killed in it",
+        "isthmus/console/kcl/metricfiles.py",
+        "            self._remove_drafts()\n",
+        "",
+        ("tests/unit/test_kcl_metricfiles.py",),
+    ),
+    Mutant(
         "KCL: an error answered with a status",
         f"{K}child.py",
         "        self._act(question)\n",

@@ -3,6 +3,7 @@
 Before anything else it takes stdin and stdout away from everybody: they are the line to the daemon.
 """
 
+import importlib
 import os
 import sys
 from contextlib import suppress
@@ -20,6 +21,7 @@ def main() -> NoReturn:
     lines = take_over()
     settings, folder = Path(sys.argv[1]), Path(sys.argv[2])
     _log_into(folder / "log")
+    _load_structlog_alone()
     # Only now: whatever is imported may print, and the user's own code is.
     from isthmus.console.kcl.serving import serve_shard  # noqa: PLC0415 - see above
 
@@ -40,6 +42,16 @@ def _log_into(pipe: Path) -> None:
         os.dup2(log, sys.stdout.fileno())
         os.close(log)
         write_whole_lines(sys.stderr)
+
+
+def _load_structlog_alone() -> None:
+    """Load structlog without `rich`, which it takes for tracebacks of its own: 4 MB in the process of each shard."""
+    missing = "rich" not in sys.modules
+    if missing:
+        sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own way to say that there is none
+    importlib.import_module("structlog")
+    if missing:
+        del sys.modules["rich"]
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
 
     What raises before the first line is read ends it too, with Python's own code for that: no line was answered.
     """
-    settings = load(file)
+    settings = load(file, dialects=False)
     configure(settings.log.format, settings.log.level)
     wiring = Wiring(settings)
     Signals(wiring.stop).install()
