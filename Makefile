@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
-# Three for two cores: a third of their time the tests wait for processes that they started.
-TESTERS ?= 3
+# Four for two cores: half of their time the tests wait for processes that they started.
+TESTERS ?= 4
 LOCK   := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --generate-hashes --no-emit-index-url
 WIDELY := --universal --python-version 3.11
 
@@ -35,7 +35,7 @@ lint: env
 	$(BIN)/lint-imports
 
 unit: env
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 integration: env ## store, stream, queue and KCL suites on LocalStack: one that runs, or its own
 	$(BIN)/python -m tests.localstack --numprocesses $(TESTERS) --dist loadfile $(ARGS)

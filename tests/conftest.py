@@ -2,12 +2,31 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from tests.fakes.emulator import Emulator
 from tests.fakes.postgres_server import PostgresServer
+
+WAITING_FIRST = (
+    "faults/test_kcl.py",
+    "integration/test_kcl.py",
+    "integration/test_demo_kcl.py",
+    "integration/test_shards.py",
+    "integration/test_demo_chaos.py",
+    "integration/test_infra_run.py",
+    "integration/test_records_lost.py",
+)
+"""Files whose tests wait for processes, minutes long. Begun first, they leave the machine to others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that wait before those that compute, everything else in its order."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(WAITING_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(autouse=True)
