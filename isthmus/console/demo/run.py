@@ -23,8 +23,9 @@ _CALM_SECONDS = 0.5
 _LOOK_SECONDS: Final[Mapping[Runtime, float]] = {"local": _QUICK_SECONDS, "kcl": _CALM_SECONDS}
 """While kills are to come. Two workers tell twice as much, and a look costs them as much as us."""
 _PATIENCE_SECONDS: Final[Mapping[Runtime, float]] = {"local": 120.0, "kcl": 600.0}
-_SLOWEST = 200.0
-"""Catching up takes longer than `_PATIENCE_SECONDS` and this many modifications a second only if it never ends."""
+"""Without anything that is published or decided."""
+_SLOWEST = 20.0
+"""Modifications a second. Whoever is slower, and publishes or decides something all the same, repeats itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Demo:
         self._clock = clock
         self._begin = begin
         self._last_look: tuple[float, int] | None = None
+        self._reached = (0, 0)
+        """How many modifications are published, and how many changes decided, when that was looked at last."""
         self._look_seconds = _LOOK_SECONDS[plan.runtime] if parts.chaos is not None else _CALM_SECONDS
 
     def play(self) -> Facts:
@@ -111,8 +114,7 @@ class Demo:
         parts, chaos = self._parts, self._parts.chaos
         expected = ahead.finish()
         self._view.phase("catching up", parts.office.modifications)
-        seconds = parts.office.modifications / _SLOWEST + _PATIENCE_SECONDS[self._plan.runtime]
-        parts.watch.until(self._within(seconds), _LOOK_SECONDS[self._plan.runtime])
+        parts.watch.until(self._in_time(), _LOOK_SECONDS[self._plan.runtime])
         self._view.say("everything is decided")
         facts = Facts(
             scheduled=parts.scheduled,
@@ -137,13 +139,22 @@ class Demo:
         told = readings.read(*self._parts.ports).outcomes() if self._parts.reshard is not None else Counter[str]()
         return dict(kept | told)
 
-    def _within(self, seconds: float) -> Callable[[], bool]:
-        until = self._clock.monotonic() + seconds
+    def _in_time(self) -> Callable[[], bool]:
+        """Give the question whether all is decided. It raises `Fatal` when nothing moves on any more."""
+        patience = _PATIENCE_SECONDS[self._plan.runtime]
+        end = self._clock.monotonic() + self._parts.office.modifications / _SLOWEST + patience
+        moved, seen = self._clock.monotonic(), (-1, -1)
 
         def caught_up() -> bool:
-            if self._clock.monotonic() > until:
-                raise Fatal(f"Producer and consumer have not caught up within {seconds:.0f} s; their logs say why.")
-            return self._caught_up()
+            nonlocal moved, seen
+            done = self._caught_up()
+            if self._reached != seen:
+                moved, seen = self._clock.monotonic(), self._reached
+            if not done and self._clock.monotonic() > min(end, moved + patience):
+                waited = self._clock.monotonic() - moved
+                what = f"nothing has moved for {waited:.0f} s" if waited > patience else "they repeat themselves"
+                raise Fatal(f"Producer and consumer do not catch up: {what}. Their logs say why.")
+            return done
 
         return caught_up
 
@@ -167,7 +178,7 @@ class Demo:
         rate = 0.0
         if self._last_look is not None and now > self._last_look[0]:
             rate = max(0.0, (decided - self._last_look[1]) / (now - self._last_look[0]))
-        self._last_look = (now, decided)
+        self._last_look, self._reached = (now, decided), (done, decided)
         self._view.update(done, found, rate, self._chaos_so_far())
         if parts.chaos is not None:
             for kill in kills.due(done, parts.targets.at_work(found)):
