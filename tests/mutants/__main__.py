@@ -10,10 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
+
+import pytest
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.planted import MUTANTS
@@ -41,8 +44,8 @@ def main() -> int:
         sys.stdout.write(f"{len(chosen)} to plant; first the {len(tests)} tests and files without any ...\n")
         sys.stdout.flush()
         clean = _run(copies, None, tests)
-        if clean:
-            sys.stdout.write(f"the tests fail without any planted bug:\n{clean}\n")
+        if clean is not None:
+            sys.stdout.write(f"the tests fail without any planted bug:\n{clean.words}\n")
             return 1
         with ThreadPoolExecutor(arguments.jobs) as pool:
             results = pool.map(lambda mutant: (mutant, _run(copies, mutant, mutant.tests)), chosen)
@@ -51,10 +54,19 @@ def main() -> int:
     return 0 if caught == len(chosen) else 1
 
 
-def _tell(mutant: Mutant, found: str) -> bool:
-    sys.stdout.write(f"{'caught ' if found else 'MISSED '} {mutant.name}{': ' + found if found else ''}\n")
+class _Failed(NamedTuple):
+    """How a run of tests failed."""
+
+    words: str
+    how: str = "caught"
+    """`caught`: a test failed. `in time`: one did not end. `BROKEN`: they could not be run, which catches nothing."""
+
+
+def _tell(mutant: Mutant, found: _Failed | None) -> bool:
+    how, words = ("MISSED", "") if found is None else (found.how, f": {found.words}")
+    sys.stdout.write(f"{how:<7} {mutant.name}{words}\n")
     sys.stdout.flush()
-    return bool(found)
+    return how in {"caught", "in time"}
 
 
 def _copy(folder: Path) -> Path:
@@ -68,8 +80,8 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _run(copies: "SimpleQueue[Path]", mutant: Mutant | None, tests: Iterator[str] | list[str] | tuple[str, ...]) -> str:
-    """Run the tests in a copy; give the name of the first that failed, or an empty text."""
+def _run(copies: "SimpleQueue[Path]", mutant: Mutant | None, tests: Sequence[str]) -> _Failed | None:
+    """Run the tests in a copy; give what failed first."""
     copy = copies.get()
     try:
         if mutant is None:
@@ -87,7 +99,7 @@ def _run(copies: "SimpleQueue[Path]", mutant: Mutant | None, tests: Iterator[str
         copies.put(copy)
 
 
-def _first_failure(copy: Path, tests: list[str], seconds: float) -> str:
+def _first_failure(copy: Path, tests: list[str], seconds: float) -> _Failed | None:
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
     try:
         run = subprocess.run(
@@ -100,11 +112,13 @@ def _first_failure(copy: Path, tests: list[str], seconds: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"nothing ended within {seconds} s"
+        return _Failed(f"not all ended within {seconds} s", "in time")
     if run.returncode == 0:
-        return ""
+        return None
     failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else run.stdout[-2000:]
+    if run.returncode != pytest.ExitCode.TESTS_FAILED or not failed:
+        return _Failed(run.stdout[-2000:], "BROKEN")
+    return _Failed(failed[0].split(" - ")[0].removeprefix("FAILED "))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from isthmus.console.demo import chaos as chaos_module
 from isthmus.console.demo.chaos import EVERYTHING, WITH_KCL, Chaos, Scope, Upstream, times
 from isthmus.console.demo.kills import BY_KCL, LOCAL, Kill, Pending, Victim, kills, number_of
 from isthmus.console.demo.plan import Place
-from isthmus.console.demo.tempo import BEFORE_LAST, SECONDS, ToCome, kcl_tempo, tempo
+from isthmus.console.demo.tempo import BEFORE_LAST, RESERVE_SECONDS, SECONDS, ToCome, kcl_tempo, reserve, tempo
 from isthmus.console.demo.watch import Watch
 from isthmus.console.proxy.faults import STRIKES, Fault, Traffic
 from isthmus.errors import Fatal, Refused
@@ -97,6 +97,16 @@ def test_the_pace_falls_with_what_is_left_so_that_it_never_runs_out() -> None:
         seconds += 1 / (tempo(2000.0, int(left)) or 1)
     assert seconds > 5 * SECONDS
     assert (tempo(2000.0, 0) or 0) > 0
+
+
+def test_something_is_kept_for_faults_that_meet_nobody_while_everybody_is_killed() -> None:
+    left, seconds, faults = 1680.0, 0.0, 8
+    while left >= 1:
+        left -= 1
+        seconds += 1 / (tempo(2000.0, int(left), reserve=reserve(faults, 1680)) or 1)
+    assert seconds > 4 * RESERVE_SECONDS
+    assert tempo(2000.0, 1680, reserve=reserve(0, 1680)) == tempo(2000.0, 1680)
+    assert reserve(61, 1680) == 210
 
 
 def test_before_the_reshard_is_read_nothing_is_lived_that_shall_come_after_it() -> None:

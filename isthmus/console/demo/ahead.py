@@ -10,7 +10,8 @@ from isthmus.console.tape import Tape
 from isthmus.consumer.runtimes.threads import ThreadTask
 from isthmus.lifecycle import ThreadStop
 
-_LEAST_PRIORITY: Final = 19
+_LOW_PRIORITY: Final = 5
+"""A third of what others get where the processors are short. With the least, 19, its end would be waited for."""
 _TAPE_SECONDS: Final = 1.0
 
 
@@ -26,6 +27,11 @@ class Ahead:
         self._enough = ThreadStop()
         self._task = ThreadTask("ahead", self._run)
 
+    def is_known(self) -> bool:
+        """Have the reading of the tape end; say whether it has, and what must come out is known."""
+        self._enough.request()
+        return self._task.done()
+
     def finish(self) -> Expectation:
         """Give what must come out, once it is known; the tape stands where it stands. Raises what went wrong."""
         self._enough.request()
@@ -38,7 +44,7 @@ class Ahead:
     def _run(self) -> Expectation:
         if sys.platform == "linux":
             # There a priority is a thread's own (setpriority(2), Notes); elsewhere it would slow the whole process.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
         expected = expect_days(self._days)
         while not self._enough.requested():
             self._tape.read()

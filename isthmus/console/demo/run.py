@@ -13,7 +13,7 @@ from isthmus.console.demo.kills import Pending
 from isthmus.console.demo.parts import Parts
 from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.settings_file import Runtime
-from isthmus.console.demo.tempo import ToCome, kcl_tempo, tempo
+from isthmus.console.demo.tempo import ToCome, kcl_tempo, reserve, tempo
 from isthmus.console.demo.view import View
 from isthmus.errors import Fatal
 
@@ -112,6 +112,8 @@ class Demo:
 
     def _end(self, ahead: Ahead) -> Facts:
         parts, chaos = self._parts, self._parts.chaos
+        # Whatever dies meanwhile is looked after.
+        parts.watch.until(ahead.is_known, _QUICK_SECONDS)
         expected = ahead.finish()
         self._view.phase("catching up", parts.office.modifications)
         parts.watch.until(self._in_time(), _LOOK_SECONDS[self._plan.runtime])
@@ -206,5 +208,7 @@ class Demo:
             return self._plan.rate
         faults, reshard = self._waits_for_faults(), self._parts.reshard
         if reshard is None:
-            return tempo(self._plan.rate, planned - done)
+            chaos = self._parts.chaos
+            kept = 0 if chaos is None else reserve(sum(chaos.left().values()), planned)
+            return tempo(self._plan.rate, planned - done, reserve=kept)
         return kcl_tempo(self._plan.rate, done, planned, ToCome(reshard.horizon(), kills and faults, faults))

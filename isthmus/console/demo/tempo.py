@@ -14,14 +14,27 @@ BEFORE_LAST: Final = 0.85
 """The share of the live phase that is left to that."""
 
 
-def tempo(full: float | None, left: int, seconds: float = SECONDS) -> float | None:
+EACH_FAULT: Final = 8
+"""Modifications kept for each fault that is still to come. A checkpoint is saved for some change, once a second."""
+LARGEST_RESERVE: Final = 1 / 8
+"""Of a live phase. Its kills come before."""
+RESERVE_SECONDS: Final = 120.0
+"""As `SECONDS`, for the reserve: somebody may kill what is here, again and again, and no fault strikes who is dead."""
+
+
+def tempo(full: float | None, left: int, seconds: float = SECONDS, *, reserve: int = 0) -> float | None:
     """Give the rate at which the modifications left do not run out before all that is planned has happened.
 
     In modifications per second. It falls with what is left: there is always something more to come, however long that
-    takes. Never more than the full rate (None: no limit).
+    takes; the last `reserve` of them come ten times as slowly. Never more than the full rate (None: no limit).
     """
-    slow = max(left, 1) / seconds
+    slow = max((left - reserve) / seconds, max(left, 1) / (RESERVE_SECONDS if reserve else seconds))
     return slow if full is None else min(full, slow)
+
+
+def reserve(faults: int, planned: int) -> int:
+    """Give how many modifications are kept for so many faults, of so many that are planned in all."""
+    return min(faults * EACH_FAULT, int(planned * LARGEST_RESERVE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
         },
         "changes_per_s": round(verdict.changes_per_s or 0.0),
         "runtime": plan.runtime,
+        "seed": plan.seed,
         "shards": facts.shards[-1] + facts.closed,
         "reshard": facts.shards if len(facts.shards) > 1 else [],
         "closed": facts.closed,
