@@ -1,7 +1,7 @@
 """`python -m tests.faults F13`: one row of the fault matrix, or `--all`, each in its full form or in a `--short` one.
 
 ID ...        these rows
---all         every row; what has passed before is skipped, so an interrupted run goes on where it was
+--all         every row; what has passed before, on this code, is skipped, so an interrupted run goes on where it was
 --short       the short form of each: seconds
 --how S       only the parts that are run so (S, P, U or K)
 --goal N      another number than the matrix's, e.g. to see something of a long row; it passes for what it is
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults import baselines, report
-from tests.faults.book import Book, Entry
+from tests.faults.book import Book, Entry, code_now
 from tests.faults.row import Context, How, Part, Result, Row, run_part, wrong_with
 from tests.faults.table import BY_ID, ROWS
 from tests.simulation.ground import quiet
@@ -45,7 +45,7 @@ def main() -> int:
         parser.error(f"no such row here: {', '.join(unknown)}; there are {', '.join(BY_ID)}")
     if not (arguments.rows or arguments.all or arguments.list or arguments.report):
         parser.error("name a row, or --all, --list or --report")
-    book = Book(BOOK)
+    book = Book(BOOK, code_now())
     passed = True
     for row in ROWS if arguments.all else [BY_ID[name] for name in arguments.rows]:
         for number, part in enumerate(row.parts):

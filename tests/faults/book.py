@@ -1,9 +1,12 @@
 """The results of all runs so far, in one JSON file: a run that is interrupted goes on where it was."""
 
 import fcntl
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -19,20 +22,32 @@ class Entry:
     seconds: float = 0.0
     date: str = ""
     command: str = ""
+    code: str = ""
+    """What it was run on, see `code_now`."""
+
+
+def code_now() -> str:
+    """Give a short word that is another one whenever the product's code is."""
+    told = hashlib.sha256()
+    for path in sorted((_ROOT / "isthmus").rglob("*.py")):
+        told.update(f"{path.relative_to(_ROOT)}\0".encode() + path.read_bytes())
+    return told.hexdigest()[:8]
 
 
 class Book:
     """Entries by place: `F13/S/full`."""
 
-    def __init__(self, path: Path) -> None:
-        """Read what is there."""
+    def __init__(self, path: Path, code: str = "") -> None:
+        """Read what is there. `code` is what is run now."""
         self._path = path
+        self.code = code
         self.entries: dict[str, Entry] = {}
         self._read()
 
     def passed(self, place: str) -> bool:
         """Say whether this is done and need not be done again."""
-        return place in self.entries and not self.entries[place].wrong
+        found = self.entries.get(place)
+        return found is not None and not found.wrong and found.code == self.code
 
     def write(self, place: str, entry: Entry) -> None:
         """Remember a run, at once: the next one may be interrupted."""
@@ -41,7 +56,7 @@ class Book:
             # Another row may be run beside this one: what it wrote since we read must stay.
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._read()
-            self.entries[place] = entry
+            self.entries[place] = replace(entry, code=self.code)
             new = self._path.with_suffix(".new")
             new.write_text(
                 json.dumps({name: asdict(one) for name, one in sorted(self.entries.items())}, indent=1) + "\n"

@@ -25,8 +25,11 @@ overwrite, order per entity kept, no false dead letter.
 
 This file is written by `python -m tests.faults --report` from the results in `build/faults.json`.
 
-| id | fault | how | goal | reached | faults struck | violations | date | command |
-|---|---|---|---|---|---|---|---|---|
+The code that a row was run on has a short name, which every change of the product's code changes; `make faults` runs
+anew what was run on another code than now. The short form of each row is in `make test`.
+
+| id | fault | how | goal | reached | faults struck | violations | date | code | command |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 _MISSING = """
@@ -70,7 +73,7 @@ def _best(book: Book, place: str) -> Entry | None:
 
 def _reached(entry: Entry | None, part: Part) -> list[str]:
     if entry is None:
-        return ["not run yet", "", "", "", ""]
+        return ["not run yet", "", "", "", "", ""]
     short = "--short" in entry.command or (part.goal is not None and entry.reached < part.goal)
     reached = f"{entry.reached:,} {entry.unit}{' (short of the goal)' if short else ''}"
     if "longest stall, ms" in entry.counts:
@@ -81,7 +84,7 @@ def _reached(entry: Entry | None, part: Part) -> list[str]:
         reached += f", descriptors {entry.counts['descriptors before']} → {entry.counts['descriptors after']}"
     least = f" at {len(entry.fired)} places, each ≥ {min(entry.fired.values())}" if len(entry.fired) > 1 else ""
     struck = f"{sum(entry.fired.values()):,}{least}"
-    return [reached, struck, str(len(entry.wrong)), entry.date, f"`{entry.command}`"]
+    return [reached, struck, str(len(entry.wrong)), entry.date, entry.code or "older", f"`{entry.command}`"]
 
 
 def _told(found: Found) -> str:
