@@ -62,6 +62,8 @@ class Outcome(StrEnum):
     FENCED = "fenced"
     """From a producer that had lost its source."""
     PARKED = "parked"
+    HELD = "held"
+    """Before a closed gate, or behind what is held of its key: decided anew when the gate opens."""
     FILTERED = "filtered"
     SUPERSEDED = "superseded"
     """Was parked; a newer valid state of its entity freed it."""

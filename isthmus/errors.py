@@ -1,6 +1,10 @@
 """Errors say what happens next. Their fields say where, their hint says what to run."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from isthmus.retry import Backoff
 
 
 class IsthmusError(Exception):
@@ -19,15 +23,29 @@ UNKNOWN = "unknown"
 """The cause of an error that no table of an adapter knows. Tried again a few times, then it is a defect."""
 
 
+HANDLER_HANGS = "handler-hangs"
+
+
 class Transient(IsthmusError):  # noqa: N818 - the design's word
     """Tried again in place, with back-off, for ever.
 
-    `cause` is a short, constant word for metrics, e.g. `throttled`.
+    `cause` is a short, constant word for metrics, e.g. `throttled`. `backoff` is a schedule of its own, where it has
+    one. With `attempts`, a change at which it comes so many times is `Poison` then, for the reason `cause`.
     """
 
-    def __init__(self, message: str, *, cause: str = "transient", hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str = "transient",
+        hint: str = "",
+        backoff: "Backoff | None" = None,
+        attempts: int | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.cause = cause
+        self.backoff = backoff
+        self.attempts = attempts
 
 
 class TargetDown(Transient):
@@ -35,6 +53,13 @@ class TargetDown(Transient):
 
     def __init__(self, message: str, *, cause: str = "down", hint: str = "") -> None:
         super().__init__(message, cause=cause, hint=hint)
+
+
+class HandlerHangs(Transient):
+    """A handler took longer for one change than `consumer.handler_deadline` allows. What it did is undone."""
+
+    def __init__(self, message: str, attempts: int | None = None) -> None:
+        super().__init__(message, cause=HANDLER_HANGS, attempts=attempts)
 
 
 class Poison(IsthmusError):  # noqa: N818 - the design's word

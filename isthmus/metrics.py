@@ -108,6 +108,31 @@ class Metrics:
         self.parked = Counter(
             "isthmus_parked_total", "Changes put into the parking lot.", ["reason"], registry=registry
         )
+        self.gates_closed = Gauge(
+            "isthmus_gates_closed",
+            "Gates that are closed now, or not known, by what they do.",
+            ["mode"],
+            registry=registry,
+        )
+        self.held_keys = Gauge("isthmus_held_keys", "Keys with something held.", registry=registry)
+        self.held_changes = Gauge("isthmus_held_changes", "Changes that closed gates hold.", registry=registry)
+        self.held_since = Gauge(
+            "isthmus_held_since_timestamp_seconds",
+            "When the oldest held change was held; 0: none is.",
+            registry=registry,
+        )
+        self.drained = Counter(
+            "isthmus_drained_total",
+            "Held changes that were decided, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.park_brake = Gauge(
+            "isthmus_park_brake",
+            "1 while consumption holds because too many keys were to be parked for this reason.",
+            ["reason"],
+            registry=registry,
+        )
         self.breaker_open = Gauge(
             "isthmus_breaker_open", "1 while nothing is tried on a target that is away.", ["target"], registry=registry
         )

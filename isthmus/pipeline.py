@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from isthmus.change import Change, Kind
 from isthmus.detached import detached
-from isthmus.errors import Poison
+from isthmus.errors import IsthmusError, Poison
 from isthmus.references import References
 
 Row = Mapping[str, Any]
@@ -80,11 +80,14 @@ class RowFunction:
     values: Callable[[Any], Row]
 
     def row(self, data: Any) -> tuple[Any, ...]:
-        """Give the values in the order of the columns. Raises `Poison` whatever goes wrong in the user's function."""
+        """Give the values in the order of the columns.
+
+        Raises `Poison` whatever goes wrong in the user's function, unless it raises another error of ours itself.
+        """
         try:
             made = dict(self.values(detached(data)))
             values = tuple(made.pop(column) for column in self.columns)
-        except Poison:
+        except IsthmusError:
             raise
         except (Exception, SystemExit, GeneratorExit) as error:
             # Its message may hold values of the row.

@@ -15,12 +15,13 @@ T = TypeVar("T")
 class Backoff:
     """Exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
-    Seconds.
+    Seconds. Without `jitter` each wait is as long as its bound.
     """
 
     first: float = 0.1
     factor: float = 2.0
     most: float = 10.0
+    jitter: bool = True
 
     def delay(self, attempt: int, chance: Chance) -> float:
         """Give the wait in seconds before the attempt after `attempt` failures (1 or more).
@@ -28,7 +29,8 @@ class Backoff:
         Between 0 and the bound of that attempt.
         """
         exponent = min(attempt - 1, 64)
-        return min(self.most, self.first * self.factor**exponent) * chance.random()
+        bound = min(self.most, self.first * self.factor**exponent)
+        return bound * chance.random() if self.jitter else bound
 
 
 def keep_trying(
@@ -42,6 +44,8 @@ def keep_trying(
 ) -> T:
     """Run the action until it returns; only `Transient` is tried again, without a limit of attempts.
 
+    An error with a schedule of its own is waited for by that one.
+
     `on_failure(error, attempt)` is told of each failure, `on_recovery(attempts)` once when it goes again after
     failures. Raises `Stopped` when a stop is requested while waiting, and whatever the action raises besides
     `Transient`.
@@ -53,7 +57,7 @@ def keep_trying(
         except Transient as error:
             attempt += 1
             on_failure(error, attempt)
-            if stop.wait(backoff.delay(attempt, chance)):
+            if stop.wait((error.backoff or backoff).delay(attempt, chance)):
                 raise Stopped from error
         else:
             if attempt and on_recovery is not None:

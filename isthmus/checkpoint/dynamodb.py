@@ -6,10 +6,13 @@ How values lie in items is told in `items.py`; `table.py` speaks to DynamoDB.
 from typing import TYPE_CHECKING
 
 from isthmus.checkpoint import answers, items
+from isthmus.checkpoint.brakes import DynamoBrakes
+from isthmus.checkpoint.gatehouse import DynamoGates
 from isthmus.checkpoint.items import ItemKind
 from isthmus.checkpoint.notebook import DynamoNotes
 from isthmus.checkpoint.ports import NO_STREAM, HandOver, Lease, ShardCheckpoint, StreamRecord
 from isthmus.checkpoint.table import Table, Unmet
+from isthmus.checkpoint.tries import DynamoTries
 from isthmus.clock import Clock, rfc3339
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ class DynamoCheckpoints:
         self.stream = DynamoStreamRegistry(opened)
         self.hand_overs = DynamoHandOvers(opened)
         self.notes = DynamoNotes(opened, clock)
+        self.gates = DynamoGates(opened)
+        self.brakes = DynamoBrakes(opened)
+        self.tries = DynamoTries(opened, clock)
 
 
 class DynamoLeases:
@@ -155,7 +161,8 @@ class DynamoStreamRegistry:
     def forget(self) -> None:
         """Forget everything. See the port."""
         # The stream's record goes last: while anything is left, the record still says whose it is.
-        for kind in (ItemKind.LEASE, ItemKind.SHARD, ItemKind.NOTE, ItemKind.HAND_OVER, ItemKind.STREAM):
+        kinds = (ItemKind.LEASE, ItemKind.SHARD, ItemKind.NOTE, ItemKind.BRAKE, ItemKind.HAND_OVER, ItemKind.STREAM)
+        for kind in kinds:
             for item in self._table.all_of(kind):
                 place = items.key(kind, item[items.SORT_KEY]["S"])
                 if kind is ItemKind.LEASE and items.lease_of(item).generation:

@@ -2,7 +2,8 @@
 
 One table holds everything of one application. An item is named by what it is (`kind`, the partition key) and its
 name (`id`, the sort key), so that one Query reads all leases, or all checkpoints, and nothing else. Every item carries
-the ARN and the creation time of the stream it belongs to.
+the ARN and the creation time of the stream it belongs to, but for gates, the park brake and tries: they belong to the
+application.
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,10 @@ class ItemKind(StrEnum):
     STREAM = "stream"
     HAND_OVER = "hand-over"
     NOTE = "note"
+    GATE = "gate"
+    GATE_HISTORY = "gate-history"
+    TRY = "try"
+    BRAKE = "brake"
 
 
 HAND_OVER_ID = "kcl"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from isthmus import aws
 from isthmus.aws import classify, error_code
 from isthmus.checkpoint.items import PARTITION_KEY, SORT_KEY, ItemKind, text
+from isthmus.errors import Transient
 from isthmus.lifecycle import Stop
 
 if TYPE_CHECKING:
@@ -95,6 +96,33 @@ class Table:
                 ExpressionAttributeValues=values,
             )
         )
+
+    def put_with(self, item: "Item", condition: str, compared: "Item", beside: "Item") -> None:
+        """Put two items, in one transaction, if the condition holds for what stands in the first one's place.
+
+        Raises `Unmet`, and `Transient` while another is at work on them. Conditions are as those of `write`.
+        """
+        values = {f":{name}": value for name, value in compared.items()}
+        first = {
+            "TableName": self._name,
+            "Item": item,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {f"#{name}": name for name in _NAME.findall(condition)},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **({"ExpressionAttributeValues": values} if values else {}),
+        }
+        actions: Any = [{"Put": first}, {"Put": {"TableName": self._name, "Item": beside}}]
+        try:
+            self._client.transact_write_items(TransactItems=actions)
+        except Exception as error:
+            if error_code(error) != "TransactionCanceledException":
+                raise classify(error) from error
+            response: Mapping[str, Any] = getattr(error, "response", {})
+            (reason, *_) = response.get("CancellationReasons") or [{}]
+            if reason.get("Code") == "ConditionalCheckFailed":
+                raise Unmet(reason.get("Item", {})) from error
+            # Every other reason is one of a moment (API reference, "TransactWriteItems"): a conflict, a throttle.
+            raise Transient("DynamoDB could not run a transaction now.", cause="conflict") from error
 
     def delete(self, key: "Item") -> None:
         """Delete an item, whatever stands there."""

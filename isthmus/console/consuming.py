@@ -11,21 +11,24 @@ from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.console.bookkeeping import Bookkeeping, held_locally
+from isthmus.console.braking import brake_of
+from isthmus.console.dlq.sending import sender_of
+from isthmus.console.gating import drainer_of, gates_of
 from isthmus.console.hearts import owning
 from isthmus.console.housekeeping import Housekeeping
 from isthmus.console.wiring import Wiring, decider_of, entities_of, reader_of, store_of
-from isthmus.consumer.deadletters.sender import Sender
-from isthmus.consumer.deadletters.sqs import SqsQueue
+from isthmus.consumer.braking import Braking
+from isthmus.consumer.gates import Gatekeeper
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.runtimes.horizon import KinesisHorizon
 from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.runtimes.threads import ThreadSpawn, ThreadTask
-from isthmus.consumer.stores.port import Decider, Entity, HasOutbox, Store
+from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.target import Target
 from isthmus.errors import OwnershipLost, Refused
-from isthmus.lifecycle import Stop, ThreadStop
+from isthmus.lifecycle import ThreadStop
 from isthmus.log import get_logger
 from isthmus.pipeline import Pipeline
 from isthmus.stream import StreamFacts
@@ -107,28 +110,26 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
     )
     with _closing_all() as deciders:
         keeping = [ThreadTask("housekeeping", house.run), ThreadTask("notes", lambda: books.run(stop))]
-        if isinstance(store, HasOutbox):
-            keeping.append(ThreadTask("dead-letters", sender_of(wiring, store, stop).run))
+        sender = sender_of(wiring, store, stop)
+        if sender is not None:
+            keeping.append(ThreadTask("dead-letters", sender.run))
+        gates = gates_of(wiring, store)
+        if gates is not None:
+            keeping.append(ThreadTask("gates", lambda: gates.run(stop)))
+        brake = brake_of(wiring, checkpoints.brakes)
+        if brake is not None:
+            keeping.append(ThreadTask("park-brake", lambda: brake.run(stop)))
+        drainer = drainer_of(wiring, store, by_name, gates, stop=stop, brake=brake)
+        if drainer is not None:
+            keeping.append(ThreadTask("held", drainer.run))
         try:
-            _runtime(wiring, checkpoints, facts, heart, store, by_name, deciders, stop, attempts, books).run()
+            _runtime(
+                wiring, checkpoints, facts, heart, store, by_name, deciders, stop, attempts, books, gates, brake
+            ).run()
         finally:
             stop.request()
             for task in keeping:
                 task.result()
-
-
-def sender_of(wiring: Wiring, store: HasOutbox, stop: Stop) -> Sender:
-    """Give what sends the copies of poison changes to the queue."""
-    queue = SqsQueue(aws.client(wiring.access, "sqs"), wiring.settings.dead_letters.queue)
-    return Sender(
-        store.outbox(),
-        queue,
-        wiring.payloads(),
-        stop=stop,
-        chance=wiring.chance,
-        metrics=wiring.metrics,
-        attempts=wiring.attempts.watch("dead_letters"),
-    )
 
 
 def bookkeeping_of(
@@ -160,13 +161,26 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
     stop: ThreadStop,
     attempts: AttemptsByPart,
     books: Bookkeeping,
+    gates: Gatekeeper | None,
+    brake: Braking | None,
 ) -> LocalRuntime:
     settings = wiring.settings
     payloads = wiring.payloads()
     target = Target(attempts.watch("front_office"), wiring.metrics, clock=wiring.clock, chance=wiring.chance)
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
-        decider = decider_of(settings, store, entities, wiring.clock, wiring.metrics, payloads=payloads, stop=stop)
+        decider = decider_of(
+            settings,
+            store,
+            entities,
+            wiring.clock,
+            wiring.metrics,
+            payloads=payloads,
+            stop=stop,
+            gates=gates,
+            brake=brake,
+            tries=checkpoints.tries,
+        )
         deciders.append(decider)
         return ShardProcessor(
             shard,
@@ -180,6 +194,8 @@ def _runtime(  # noqa: PLR0917 - wiring is where many parts meet
             settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
             counts=begin.counts if begin is not None else None,
             target=target,
+            gates=gates,
+            brake=brake,
         )
 
     return LocalRuntime(

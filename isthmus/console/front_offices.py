@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from isthmus import aws
 from isthmus.clock import Clock
+from isthmus.consumer.braking import Braking
+from isthmus.consumer.deadletters.redriving import LetterDecider
+from isthmus.consumer.gates import Gatekeeper
 from isthmus.consumer.redrive import Redriver, Remake
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.reading import StoreReader
@@ -91,6 +94,8 @@ def dynamo_decider(
     *,
     payloads: Payloads | None,
     stop: Stop | None,
+    brake: Braking | None = None,
+    gates: Gatekeeper | None = None,
 ) -> Decider:
     """Give what decides there."""
     from isthmus.consumer.stores.dynamodb.decider import DynamoDecider  # noqa: PLC0415 - most processes do without it
@@ -104,6 +109,8 @@ def dynamo_decider(
         history=settings.store.history,
         payloads=payloads,
         stop=stop,
+        brake=brake,
+        gates=gates,
     )
 
 
@@ -127,6 +134,31 @@ def dynamo_redriver(  # noqa: PLR0917 - as the decider's
         history=settings.store.history,
         payloads=payloads,
         stop=stop,
+    )
+
+
+def dynamo_letters(  # noqa: PLR0917 - as the decider's
+    settings: Settings,
+    entities: Mapping[str, Entity],
+    remake: Remake,
+    clock: Clock,
+    payloads: Payloads | None,
+    stop: Stop,
+    gates: Gatekeeper | None,
+) -> LetterDecider:
+    """Give what decides dead letters there, by what `gates` say; None: all are open."""
+    from isthmus.consumer.stores.dynamodb.letters import DynamoLetters  # noqa: PLC0415 - most processes do without it
+
+    return DynamoLetters(
+        aws.client(settings.aws.access, "dynamodb"),
+        _dynamo_settings(settings),
+        entities,
+        remake,
+        clock,
+        history=settings.store.history,
+        payloads=payloads,
+        stop=stop,
+        gates=gates,
     )
 
 

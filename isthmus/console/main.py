@@ -9,10 +9,13 @@ from importlib.metadata import version
 
 import click
 
+from isthmus.console.commands.brake import brake
 from isthmus.console.commands.check import check
 from isthmus.console.commands.demo import demo
 from isthmus.console.commands.dev import dev
+from isthmus.console.commands.dlq import dlq
 from isthmus.console.commands.fan_out import fan_out
+from isthmus.console.commands.gate import gate
 from isthmus.console.commands.parked import parked
 from isthmus.console.commands.peek import peek
 from isthmus.console.commands.resync import resync
@@ -56,6 +59,9 @@ def cli(asked: Asked, *, debug: bool) -> None:
       isthmus status            where does it stand?
       isthmus trace KEY         what became of this entity's changes?
       isthmus parked list       what could not be applied, and why; then `retry`, once that is mended
+      isthmus dlq list          copies of that in the dead-letter queue, should the front office have lost them
+      isthmus brake status      too much was to be parked at once: is consumption held? then `release`
+      isthmus gate close        keep changes of a process back for a while, in order; then `open`
       isthmus resync SOURCE     the translator was wrong: read all rows again
       isthmus shards advise     which shard is hot, and how many shards would serve
       isthmus dev up            stand-ins for AWS and a database, on this machine
@@ -72,8 +78,9 @@ def cli(asked: Asked, *, debug: bool) -> None:
 
 for command in (demo, setup, check, run, produce, consume, status, trace, parked, peek, resync, shards, store, dev):
     cli.add_command(command)
-cli.add_command(fan_out)
-groups = (cli, fan_out, parked, shards, store, dev)
+for command in (brake, dlq, fan_out, gate):
+    cli.add_command(command)
+groups = (brake, cli, dlq, fan_out, gate, parked, shards, store, dev)
 for taught in (cli, *(each for group in groups for each in group.commands.values())):
     # Docstrings are raw, and click wants the character itself before a paragraph that keeps its lines.
     taught.help = (taught.help or "").replace(r"\b", "\b")

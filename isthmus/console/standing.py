@@ -4,9 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from isthmus import aws
+from isthmus.checkpoint.brakes import Word
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.checkpoint.gates import Covers
 from isthmus.checkpoint.ownership import source_lease, worker_lease
 from isthmus.checkpoint.ports import HandOver, Lease, ShardCheckpoint
+from isthmus.console.braking import note_as_json
+from isthmus.console.gatelist import gates_as_json, held_as_json
 from isthmus.console.kcl.fanout import is_registered
 from isthmus.console.owners import Owner, owners
 from isthmus.console.producing import open_source
@@ -14,6 +18,7 @@ from isthmus.console.progress import checkpoints_of, counted, leases_of
 from isthmus.console.wiring import Wiring, reader_of
 from isthmus.consumer.feed import Shard
 from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.consumer.stores.held import HeldReader
 from isthmus.errors import IsthmusError, TargetDown
 from isthmus.stream import StreamFacts
 
@@ -68,8 +73,20 @@ class Standing:
                 for name in settings.sources
             ],
             "shards": self._shards(stream, saved or {}, {} if kcl is None else kcl.owners),
+            "brake": self._brake(checkpoints, stream),
+            "gates": self._gates(checkpoints, stream),
             **self._front_office(),
         }
+
+    def _brake(self, checkpoints: DynamoCheckpoints, stream: dict[str, Any]) -> list[dict[str, Any]] | None:
+        found = self._ask(_TABLE, checkpoints.brakes.read_all, stream)
+        return None if found is None else [note_as_json(note) for note in found.values() if note.word is Word.ON]
+
+    def _gates(self, checkpoints: DynamoCheckpoints, stream: dict[str, Any]) -> list[dict[str, Any]] | None:
+        section = self._wiring.settings.gate
+        found = self._ask(_TABLE, checkpoints.gates.read_all, stream)
+        declared = [Covers(process=name) for name in section.processes]
+        return None if found is None else gates_as_json(found, declared, None, self._wiring.clock.now_ms())
 
     def _ask(self, part: str, question: Callable[[], T], row: dict[str, Any]) -> T | None:
         """Ask what all else rests on; note in the row why it could not be answered."""
@@ -166,10 +183,12 @@ class Standing:
     def _front_office(self) -> dict[str, Any]:
         try:
             # What is parked is told without versions, and so without the user's own code.
-            parked = [reason._asdict() for reason in reader_of(self._wiring.settings, []).parked_by_reason()]
+            reader = reader_of(self._wiring.settings, [])
+            parked = [reason._asdict() for reason in reader.parked_by_reason()]
+            held = held_as_json(reader.held_by_gate()) if isinstance(reader, HeldReader) else []
         except IsthmusError as error:
-            return {"parked": None, "front_office": {"trouble": str(error)}}
-        return {"parked": parked, "front_office": {"trouble": ""}}
+            return {"held": None, "parked": None, "front_office": {"trouble": str(error)}}
+        return {"held": held, "parked": parked, "front_office": {"trouble": ""}}
 
 
 def _owner(owner: Owner | None) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from isthmus.aws_payloads import S3Payloads
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Kind
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.checkpoint.tries import Tries
 from isthmus.clock import Clock, SystemClock
 from isthmus.codec import json_bytes
 from isthmus.console.front_offices import (
@@ -27,6 +28,11 @@ from isthmus.console.front_offices import (
     postgres_store,
 )
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.braking import Braking
+from isthmus.consumer.gated import GatedRedriver
+from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.lending import Deadline, Lending
+from isthmus.consumer.limits import Limiting
 from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.lot import LotReader
 from isthmus.consumer.stores.port import Decider, Entity, QuickSession, Store, TableMapping, TransactionalStore
@@ -236,25 +242,56 @@ def decider_of(
     *,
     payloads: Payloads | None = None,
     stop: Stop | None = None,
+    gates: Gatekeeper | None = None,
+    brake: Braking | None = None,
+    tries: Tries | None = None,
 ) -> Decider:
-    """Give what decides one shard's batches in the front office.
+    """Give what decides one shard's batches in the front office, by what `gates` say; None: all are open.
 
+    `brake` is told before anything is parked. With `tries` errors that may come only so often at a change are counted.
     Where each change is a transaction of its own, `payloads` takes what is too large for the store, and `stop` ends
     the waits between two attempts.
     """
     if isinstance(store, TransactionalStore):
         session = store.session()
         quick = session if isinstance(session, QuickSession) else None
-        return Applier(session, entities, clock, metrics, history=settings.store.history, quick=quick)
-    return dynamo_decider(settings, entities, clock, metrics, payloads=payloads, stop=stop)
+        history = settings.store.history
+        decider: Decider = Applier(
+            session,
+            entities,
+            clock,
+            metrics,
+            history=history,
+            quick=quick,
+            gates=gates,
+            brake=brake,
+            lending=lending_of(settings, clock),
+        )
+    else:
+        decider = dynamo_decider(
+            settings, entities, clock, metrics, payloads=payloads, stop=stop, brake=brake, gates=gates
+        )
+    return Limiting(decider, tries) if tries is not None else decider
+
+
+def lending_of(settings: Settings, clock: Clock) -> Lending | None:
+    """Give what lends a handler its transaction for a while, for one decider alone; None: for as long as it likes."""
+    seconds = settings.consumer.handler_deadline
+    return Deadline(seconds, clock, attempts=settings.consumer.handler_attempts or None) if seconds else None
 
 
 def redriver_of(wiring: Wiring, store: Store, entities: Mapping[str, Entity], remake: Remake) -> Redriver:
     """Give what changes the parking lot. Raises as the store's `session`."""
+    from isthmus.console.gating import asked_gates_of  # noqa: PLC0415 - it needs this module
+
     settings = wiring.settings
+    gates = asked_gates_of(wiring, store)
     if isinstance(store, TransactionalStore):
-        return TransactionalRedriver(store.session(), entities, remake, wiring.clock, history=settings.store.history)
-    return dynamo_redriver(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop)
+        return TransactionalRedriver(
+            store.session(), entities, remake, wiring.clock, history=settings.store.history, gates=gates
+        )
+    redriver = dynamo_redriver(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop)
+    return redriver if gates is None else GatedRedriver(redriver, lot_of(settings), entities, gates)
 
 
 @runtime_checkable

@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from isthmus.change import Outcome
+from isthmus.checkpoint.gates import View
 from isthmus.clock import Clock
 from isthmus.consumer.at_once import NOT_TAKEN, AtOnce
 from isthmus.consumer.batch import Batch
+from isthmus.consumer.braking import Braking, NoBrake
+from isthmus.consumer.gates import NO_GATES, Gatekeeper, Outdated, with_mirrored
+from isthmus.consumer.lending import Lending, Patient
 from isthmus.consumer.stores.port import Delivered, Entity, Log, QuickSession, Refusal, Session, Undone
 from isthmus.metrics import Metrics
 
@@ -22,7 +26,18 @@ class Applier:
         *,
         history: bool,
         quick: QuickSession | None = None,
+        gates: Gatekeeper | None = None,
+        brake: Braking | None = None,
+        lending: Lending | None = None,
     ) -> None:
+        """Decide by what `gates` say at the moment; None: nothing is gated.
+
+        `brake` is told before anything is parked, and may raise `Braked`. `lending` is this decider's alone, and is
+        closed with it; None: a handler may take as long as it likes.
+        """
+        self._lending = lending or Patient()
+        self._brake = brake or NoBrake()
+        self._gates = gates
         self._session = session
         self._at_once = AtOnce(quick, entities, clock, history=history) if quick is not None else None
         self._entities = entities
@@ -32,6 +47,7 @@ class Applier:
 
     def close(self) -> None:
         """Give the connection back. Safe to repeat."""
+        self._lending.close()
         self._session.close()
 
     def probe(self) -> None:
@@ -54,22 +70,40 @@ class Applier:
             if len(batch) > 1:
                 middle = len(batch) // 2
                 return self._apply(batch[:middle], at_once) + self._apply(batch[middle:], at_once)
-            return self._decided([batch[0]._replace(refused=Refusal(undone.poison, "store"))], None)
+            return self._decided([batch[0]._replace(refused=Refusal(undone.poison, "store"))], None, self._view())
 
     def _attempt(self, batch: Sequence[Delivered], at_once: AtOnce | None) -> list[Outcome | None]:
-        taken = at_once.take(batch) if at_once is not None else NOT_TAKEN
+        view = self._view()
+        taken = at_once.take(batch, view, lambda: self._confirm(view)) if at_once is not None else NOT_TAKEN
         if taken.done:
             return self._with_the_suspect(batch, taken.suspect)
-        return self._decided(batch, taken.suspect)
+        return self._decided(batch, taken.suspect, view)
 
-    def _decided(self, batch: Sequence[Delivered], suspect: int | None) -> list[Outcome | None]:
+    def _view(self) -> View:
+        view = NO_GATES if self._gates is None else self._gates.view()
+        if view.waits is not None:
+            # Whoever calls this stands until it is over.
+            raise Outdated
+        return view
+
+    def _confirm(self, view: View) -> None:
+        if self._gates is not None:
+            self._gates.confirm(view)
+
+    def _decided(self, batch: Sequence[Delivered], suspect: int | None, view: View) -> list[Outcome | None]:
         with self._session.unit() as unit:
             memory = unit.load([delivered.change for delivered in batch])
             log = Log(self._clock.now_ms(), keeps_history=self._history)
-            decided = Batch(unit, memory, self._entities, log, suspect=suspect)
+            if self._gates is not None and self._gates.strict:
+                view = with_mirrored(view, memory.gates, log.decided_ms)
+            decided = Batch(unit, memory, self._entities, log, suspect=suspect, gates=view, lending=self._lending)
             outcomes = decided.run(batch)
+            # Before any of it is durable: more than the brake allows is never parked.
+            self._brake.park(log.parked.values())
             log.decided_ms = self._clock.now_ms()
             unit.save(log)
+            # At the end: what was read when it began is older by all that it took.
+            self._confirm(view)
         # Counted only now: a batch that is rolled back and tried again must not count twice.
         for parking in log.parked.values():
             self._metrics.parked.labels(parking.reason).inc()

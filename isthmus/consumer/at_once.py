@@ -1,10 +1,12 @@
 """Batches of nothing but plainly new changes: let them take effect at once, where the store has a quick way for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from isthmus.change import Kind
+from isthmus.checkpoint.gates import View
 from isthmus.clock import Clock
+from isthmus.consumer.gates import NO_GATES, keeps_back
 from isthmus.consumer.refusals import refusal_of
 from isthmus.consumer.stores.port import Delivered, Entity, QuickSession, Taken
 
@@ -27,21 +29,26 @@ class AtOnce:
         self._pause = 0
         self._left = 0
 
-    def take(self, batch: Sequence[Delivered]) -> Taken:
-        """Try it: `done` without a suspect means that all took effect, with one, that all others did."""
+    def take(
+        self, batch: Sequence[Delivered], gates: View = NO_GATES, confirm: Callable[[], None] = lambda: None
+    ) -> Taken:
+        """Try it: `done` without a suspect means that all took effect, with one, that all others did.
+
+        What a closed gate covers is not taken. `confirm` is called before the commit; what it raises undoes all of it.
+        """
         if self._left:
             self._left -= 1
             return NOT_TAKEN
         entities = self._plain_entities(batch)
-        if not entities:
+        if not entities or (gates.holds and _any_kept_back(gates, batch, entities)):
             return NOT_TAKEN
         now, suspect = self._clock.now_ms(), None
-        taken = self._session.take(batch, entities, now, history=self._history)
+        taken = self._session.take(batch, entities, now, history=self._history, confirm=confirm)
         if not taken.done and taken.suspect is not None and len(batch) > 1:
             # Keys are distinct, so one of them may come after all others.
             suspect = taken.suspect
             rest, types = _without(suspect, batch), _without(suspect, entities)
-            taken = self._session.take(rest, types, now, history=self._history)
+            taken = self._session.take(rest, types, now, history=self._history, confirm=confirm)
         # What has failed for one batch fails for the next.
         self._pause = 0 if taken.done else min(_LONGEST_PAUSE, 2 * self._pause + 1)
         self._left = self._pause
@@ -62,6 +69,10 @@ class AtOnce:
             names.add(change.key)
             names.add(change.id)
         return found if len(names) == 2 * len(found) else []
+
+
+def _any_kept_back(gates: View, batch: Sequence[Delivered], entities: Sequence[Entity]) -> bool:
+    return any(keeps_back(gates, each.change, entity) for each, entity in zip(batch, entities, strict=True))
 
 
 def _without(place: int, items: Sequence[T]) -> list[T]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from isthmus.change import Change, Kind, Outcome, Verb
+from isthmus.checkpoint.gates import View
 from isthmus.consumer.deciding import (
     BEHIND,
     TRY,
@@ -18,13 +19,27 @@ from isthmus.consumer.deciding import (
     applied,
     decide,
     fenced,
+    held,
     parked,
     raise_fence,
     read_again,
 )
-from isthmus.consumer.parking import parking_of
+from isthmus.consumer.gates import NO_GATES, keeps_back
+from isthmus.consumer.lending import Lending, LetGo, Patient
+from isthmus.consumer.parking import event_bytes, parking_of
 from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of, refuse_returned
-from isthmus.consumer.stores.port import Delivered, Entity, Log, Parking, PoisonIn, Refusal, Told, Unit, is_doubtful
+from isthmus.consumer.stores.port import (
+    Delivered,
+    Entity,
+    Keeping,
+    Log,
+    Parking,
+    PoisonIn,
+    Refusal,
+    Told,
+    Unit,
+    is_doubtful,
+)
 from isthmus.detached import detached, detached_change
 from isthmus.errors import IsthmusError, Poison
 
@@ -56,9 +71,19 @@ class Batch:
     """One attempt at one batch."""
 
     def __init__(
-        self, unit: Unit, memory: Memory, entities: Mapping[str, Entity], log: Log, *, suspect: int | None = None
+        self,
+        unit: Unit,
+        memory: Memory,
+        entities: Mapping[str, Entity],
+        log: Log,
+        *,
+        suspect: int | None = None,
+        gates: View = NO_GATES,
+        lending: Lending | None = None,
     ) -> None:
         self.alarms = 0
+        self._lending = lending or Patient()
+        self._gates = gates
         self.redriven: tuple[str, str] | None = None
         """Key and ID of what comes out of the lot: as poison again it stays there as it is, with one attempt more."""
         self._suspect = suspect
@@ -75,6 +100,7 @@ class Batch:
         """Decide every change, in order; give one outcome each, None for an epoch marker. Raises as the unit does."""
         self._outcomes = [None] * len(batch)
         memory, fences, entities = self._memory, self._memory.fences, self._entities
+        gated = bool(self._gates.holds)
         for index, delivered in enumerate(batch):
             change = delivered.change
             if change.verb is _MARKER:
@@ -85,18 +111,29 @@ class Batch:
             if change.key in self._wave_names or change.id in self._wave_names:
                 self._try_wave()
             entity = entities.get(change.entity)
+            kind, gate = (entity.kind if entity is not None else None), self._gate(change, entity) if gated else ""
             if fenced(change, fences):
                 self._done(index, delivered, Outcome.FENCED)
-            elif (decision := decide(change, entity.kind if entity is not None else None, memory)) is TRY:
+            elif (decision := decide(change, kind, memory, gate)) is TRY:
                 self._try(index, delivered, entity)
             else:
                 self._decided(index, delivered, decision)
         self._try_wave()
         return self._outcomes
 
+    def _gate(self, change: Change, entity: Entity | None) -> str:
+        """Give the name of the closed gate that covers a change, or an empty text."""
+        closing = keeps_back(self._gates, change, entity)
+        return "" if closing is None else closing.name
+
     def _decided(self, index: int, delivered: Delivered, decision: Decision) -> None:
         if decision.alarm:
             self.alarms += 1
+        if decision.outcome is Outcome.HELD:
+            self._outcomes[index] = Outcome.HELD
+            if decision.fresh:
+                self._hold(delivered, decision.reason)
+            return
         if decision.outcome is Outcome.PARKED:
             self._outcomes[index] = Outcome.PARKED
             if decision.fresh:
@@ -191,26 +228,38 @@ class Batch:
     ) -> None:
         try:
             with self._unit.effects() as effects:
-                for number, change in enumerate(changes):
-                    effects.of(number)
-                    self._run_handlers(entity, change, places[number], previous.get(change.key))
+
+                def each() -> None:
+                    for number, change in enumerate(changes):
+                        effects.of(number)
+                        self._run_handlers(entity, change, places[number], previous.get(change.key))
+
+                self._lending.run(each)
         except PoisonIn as poison:
             raise _PoisonAt(poison, "handler", places[poison.place]) from poison
 
     def _run_handlers(self, entity: Entity, change: Change, place: int, previous: Mapping[str, Any] | None) -> None:
         for handler in entity.handlers:
+            lent = self._lending.lend(self._unit.transaction, change)
             try:
                 # Copies, for each handler its own: the change may be tried again, or parked, as it came.
-                refuse_returned(handler(self._unit.transaction, detached_change(change), detached(previous)))
+                refuse_returned(handler(lent, detached_change(change), detached(previous)))
             except PoisonIn:
                 raise
             except Poison as poison:
                 raise _PoisonAt(poison, "handler", place) from poison
             except IsthmusError:
                 raise
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except (KeyboardInterrupt, LetGo):
+                raise
+            except BaseException as error:
+                # Whatever it is: a user's code ends no process. But what ends one in the middle of a statement does.
+                if error is lent.raised and not isinstance(error, Exception):
+                    raise
                 unknown = Poison(HANDLER_ERROR, type(error).__name__)
                 raise _PoisonAt(unknown, "handler", place, certain=False) from error
+            finally:
+                lent.end()
 
     def _applied(self, part: list[_Tried], unchanged: Collection[str]) -> None:
         memory, log, outcomes = self._memory, self._log, self._outcomes
@@ -251,6 +300,12 @@ class Batch:
             self._log.outbox.append(parking)
         parked(change, self._memory)
         self._outcomes[index] = Outcome.PARKED
+
+    def _hold(self, delivered: Delivered, gate: str) -> None:
+        change = delivered.change
+        event = delivered.raw if delivered.raw is not None else event_bytes(change)
+        self._log.held[change.key, change.id] = Keeping(delivered, gate, event)
+        held(change, self._memory)
 
     def _done(self, index: int, delivered: Delivered, outcome: Outcome) -> None:
         self._outcomes[index] = outcome

@@ -1,16 +1,17 @@
 """What becomes of a change: the pure rules. No I/O, no clock.
 
-The order of the questions is part of the promise: settled? -> guard or ledger -> already parked? -> untranslated? ->
-key parked, or another type's? -> try it. (The fence is asked before all of them, and only when a record arrives from
-the stream: see `fenced`.)
+The order of the questions is part of the promise: settled? -> guard or ledger -> already parked? -> gate closed, or key
+held? -> untranslated? -> key parked, or another type's? -> try it. (The fence is asked before all of them, and only
+when a record arrives from the stream: see `fenced`.)
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from isthmus.change import Change, Kind, Outcome, Verb, same_generation, settled_row
+from isthmus.checkpoint.gates import Gate
 
 
 class Guard(NamedTuple):
@@ -37,6 +38,12 @@ class Memory:
     """Row hash by (key, transaction ID), for those of the batch that lie in the parking lot."""
     newest_parked: dict[str, dict[str, str]] = field(default_factory=dict)
     """The newest parked version by key and entity type: a key that stands here is parked."""
+    held: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Row hash by (key, transaction ID), for those of the batch that are held."""
+    held_keys: set[str] = field(default_factory=set)
+    """Of the batch's keys, those of which anything is held."""
+    gates: Sequence[Gate] = ()
+    """What the store itself knows of gates, where they are mirrored into it."""
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
     """The highest epoch whose marker passed, by source and lane."""
 
@@ -47,7 +54,7 @@ class Decision(NamedTuple):
     outcome: Outcome | None
     reason: str = ""
     fresh: bool = True
-    """False for a change that is parked and lies in the lot already: nothing is to be written."""
+    """False for a change that is parked or held and lies there already: nothing is to be written."""
     alarm: bool = False
     """The same transaction ID came with another row hash."""
     message: str = ""
@@ -59,7 +66,8 @@ _STATE, _EVENT, _DELETE, _UNTRANSLATED = Kind.STATE, Kind.EVENT, Verb.DELETE, Ve
 
 TRY = Decision(None)
 BEHIND = "behind"
-"""The reason of a change that is no poison itself, but waits behind a parked one of its key."""
+"""The reason of a change that is no poison itself, but waits behind a parked one of its key; or of one that is held
+behind another of its key, gate open or not."""
 ANOTHER_TYPE = "key-of-another-type"
 """The reason of a state whose key is that of an entity of another type: no version says which of the two is newer."""
 
@@ -69,6 +77,8 @@ _DUPLICATE_OTHERWISE = Decision(Outcome.DUPLICATE, alarm=True)
 _PARKED_BEFORE = Decision(Outcome.PARKED, fresh=False)
 _PARKED_OTHERWISE = Decision(Outcome.PARKED, fresh=False, alarm=True)
 _BEHIND = Decision(Outcome.PARKED, BEHIND)
+_HELD_BEFORE = Decision(Outcome.HELD, fresh=False)
+_HELD_OTHERWISE = Decision(Outcome.HELD, fresh=False, alarm=True)
 
 
 def fenced(change: Change, fences: dict[tuple[str, int], int]) -> bool:
@@ -88,10 +98,11 @@ def raise_fence(marker: Change, fences: dict[tuple[str, int], int]) -> bool:
     return True
 
 
-def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
+def decide(change: Change, kind: Kind | None, memory: Memory, gate: str = "") -> Decision:  # noqa: PLR0911 - one for each question
     """Say what becomes of a change that passed the fence, from what is remembered.
 
-    `kind` is None for an entity type that nobody knows here: whatever is remembered of it counts then.
+    `kind` is None for an entity type that nobody knows here: whatever is remembered of it counts then. `gate` is the
+    name of the closed gate that covers it, if there is one.
     """
     if memory.settled and (change.id in memory.settled or settled_row(change) in memory.settled):
         return _DUPLICATE
@@ -102,6 +113,9 @@ def decide(change: Change, kind: Kind | None, memory: Memory) -> Decision:
     rowhash = memory.parked.get((change.key, change.id))
     if rowhash is not None:
         return _PARKED_OTHERWISE if _differs(change, rowhash) else _PARKED_BEFORE
+    # Before the lot and before any effect: what is held of a key came first, and nothing of the key overtakes it.
+    if gate or change.key in memory.held_keys:
+        return _held(change, memory, gate or BEHIND)
     if change.verb is _UNTRANSLATED:
         return Decision(Outcome.PARKED, _untranslated_reason(change))
     if kind is _EVENT and change.key in memory.newest_parked:
@@ -146,6 +160,26 @@ def parked(change: Change, memory: Memory) -> None:
     memory.parked[change.key, change.id] = change.rowhash
     lot = memory.newest_parked.setdefault(change.key, {})
     lot[change.entity] = max(change.version, lot.get(change.entity, ""))
+
+
+def held(change: Change, memory: Memory) -> None:
+    """Remember that a change is held."""
+    memory.held[change.key, change.id] = change.rowhash
+    memory.held_keys.add(change.key)
+
+
+def drained(key: str, memory: Memory) -> None:
+    """Forget that anything is held of a key: its changes are being decided in their order."""
+    memory.held_keys.discard(key)
+    for place in [place for place in memory.held if place[0] == key]:
+        del memory.held[place]
+
+
+def _held(change: Change, memory: Memory, why: str) -> Decision:
+    rowhash = memory.held.get((change.key, change.id))
+    if rowhash is None:
+        return Decision(Outcome.HELD, why)
+    return _HELD_OTHERWISE if _differs(change, rowhash) else _HELD_BEFORE
 
 
 def _by_ledger(change: Change, memory: Memory) -> Decision | None:

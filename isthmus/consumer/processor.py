@@ -14,8 +14,10 @@ from isthmus.chance import Chance
 from isthmus.change import VERSION_DIGITS, Change, Outcome, Verb, row_hash
 from isthmus.clock import Clock, from_rfc3339
 from isthmus.codec import DEFAULT_LIMITS, Limits, NotJson, Undecodable, decode, json_value
+from isthmus.consumer.braking import Braking, NoBrake
 from isthmus.consumer.deciding import count
 from isthmus.consumer.feed import Place, Record
+from isthmus.consumer.gates import Gatekeeper, Outdated, stand
 from isthmus.consumer.names import RECORD_KEY, may_be_named_so, storable
 from isthmus.consumer.parking import event_bytes
 from isthmus.consumer.stores.port import Decider, Delivered, Refusal
@@ -57,8 +59,16 @@ class ShardProcessor:
         settings: ProcessorSettings,
         counts: Mapping[str, int] | None = None,
         target: Target | None = None,
+        gates: Gatekeeper | None = None,
+        brake: Braking | None = None,
     ) -> None:
-        """Decide through `target`, which all shards of a process share; None: each waits for the store by itself."""
+        """Decide through `target`, which all shards of a process share; None: each waits for the store by itself.
+
+        `gates` are asked before each batch, which stands while they say so; what decides asks them too. So with
+        `brake`, which holds a batch that would park too much.
+        """
+        self._brake = brake or NoBrake()
+        self._gates = gates
         self._shard = shard
         self._decider = decider
         self._payloads = payloads
@@ -181,7 +191,8 @@ class ShardProcessor:
         )
 
     def _apply(self, batch: Sequence[Delivered]) -> None:
-        outcomes = self._until_done(self._store_attempts, partial(self._reached, batch))
+        action = partial(self._until_done, self._store_attempts, partial(self._reached, batch))
+        outcomes = self._brake.hold(self._shard, batch, action, stop=self._stop)
         now = self._clock.now_ms()
         observe = self._metrics.freshness.observe
         for delivered, outcome in zip(batch, outcomes, strict=True):
@@ -195,9 +206,14 @@ class ShardProcessor:
         self._metrics.batch_changes.observe(len(batch))
 
     def _reached(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
-        if self._target is None:
-            return self._timed(batch)
-        return self._target.reach(partial(self._timed, batch), self._decider.probe, stop=self._stop)
+        while True:
+            if self._gates is not None:
+                # Between two batches: the lease is kept, nothing is in hand, and a stop ends it at once.
+                stand(self._gates, self._stop)
+            with suppress(Outdated):
+                if self._target is None:
+                    return self._timed(batch)
+                return self._target.reach(partial(self._timed, batch), self._decider.probe, stop=self._stop)
 
     def _timed(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         begun = self._clock.monotonic()

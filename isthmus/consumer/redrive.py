@@ -9,16 +9,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from isthmus.change import RAW_KEY_PREFIX, VERSION_DIGITS, Change, Outcome, Verb, settled_row
+from isthmus.checkpoint.gates import Closing, View
 from isthmus.clock import Clock
 from isthmus.codec import decode
 from isthmus.consumer.batch import Batch
-from isthmus.consumer.deciding import Memory
+from isthmus.consumer.deciding import BEHIND, Memory, drained
+from isthmus.consumer.gates import Gatekeeper, OpenGates, keeps_back, with_mirrored
 from isthmus.consumer.stores.lot import Audited, Deed, Waiting
 from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Undone, Unit
 from isthmus.errors import Poison
+
+GATE_CLOSED: Final = "gate-closed"
+"""Why a key stops that is not poison at all: a gate keeps its first change back."""
 
 
 class Remake(Protocol):
@@ -99,7 +104,10 @@ class TransactionalRedriver:
         clock: Clock,
         *,
         history: bool,
+        gates: Gatekeeper | None = None,
     ) -> None:
+        """Redrive what no gate keeps back; `gates` None: all are open."""
+        self._gates = gates or OpenGates()
         self._session = session
         self._entities = entities
         self._remake = remake
@@ -158,7 +166,8 @@ class TransactionalRedriver:
     def _tried(
         self, key: str, remade: "Sequence[tuple[Waiting, Sequence[Change] | Refusal]]", *, full: bool, rehearse: bool
     ) -> Redriven:
-        attempt = _Attempt(self._entities, self._log())
+        view = self._gates.view()
+        attempt = _Attempt(self._entities, self._log(), view, strict=self._gates.strict)
         with suppress(_Rehearsed), self._session.unit() as unit:
             # What was edited, discarded or freed meanwhile was remade for nothing.
             there = unit.waiting(key, len(remade))
@@ -169,14 +178,17 @@ class TransactionalRedriver:
             unit.save(attempt.log)
             if rehearse:
                 raise _Rehearsed
+            self._gates.confirm(view)
         return Redriven(dict(attempt.outcomes), attempt.stopped, left=full and attempt.stopped is None)
 
 
 class _Attempt:
     """One transaction's worth of one key."""
 
-    def __init__(self, entities: Mapping[str, Entity], log: Log) -> None:
+    def __init__(self, entities: Mapping[str, Entity], log: Log, view: View, *, strict: bool) -> None:
         self._entities = entities
+        self._view = view
+        self._strict = strict
         self.log = log
         self.outcomes: Counter[str] = Counter()
         self.stopped: StillPoison | None = None
@@ -187,14 +199,24 @@ class _Attempt:
         memory = unit.load([each.change for _, part in parts for each in part])
         # Fences are for what arrives from the stream: what waits here passed them.
         memory.fences = {}
+        view = with_mirrored(self._view, memory.gates, log.decided_ms) if self._strict else self._view
         batch = Batch(unit, memory, self._entities, log)
         for waiting, part in parts:
+            closing = view.waits or next(filter(None, (self._closing(view, each) for each in part)), None)
+            if closing is not None:
+                why = f"{closing.name}: {closing.reason}"
+                self.stopped = StillPoison(waiting.txn, GATE_CLOSED, why, "gate")
+                self.outcomes[Outcome.PARKED] += 1
+                return
             _take_out(waiting, memory)
             batch.redriven = place = (waiting.key, waiting.txn)
             outcomes = batch.run(part)
             if place in log.again:
                 self.stopped = StillPoison(waiting.txn, *log.again[place][1:4])
                 self.outcomes[Outcome.PARKED] += 1
+                if waiting.reason == BEHIND:
+                    # It only waited behind another one until now, and has no copy for the dead-letter queue yet.
+                    log.outbox.append(log.again[place]._replace(event=waiting.event))
                 return
             log.redriven.append(place)
             if waiting.edited:
@@ -202,6 +224,9 @@ class _Attempt:
             self.outcomes.update(str(outcome) for outcome in outcomes if outcome is not None)
             if not part:
                 self.outcomes[Outcome.FILTERED] += 1
+
+    def _closing(self, view: View, delivered: Delivered) -> Closing | None:
+        return keeps_back(view, delivered.change, self._entities.get(delivered.change.entity))
 
 
 def settled_by(waiting: Waiting) -> list[str]:
@@ -238,6 +263,8 @@ def _take_out(waiting: Waiting, memory: Memory) -> None:
     """Forget that a change waits, and that its key is parked: what was before it has left the lot."""
     memory.parked.pop((waiting.key, waiting.txn), None)
     memory.newest_parked.pop(waiting.key, None)
+    # What is held of its key came later than it, and is decided after it. Of another key nothing is known.
+    drained(waiting.key, memory)
 
 
 def _is_same(waiting: Waiting, now: Waiting) -> bool:

@@ -1,6 +1,8 @@
 """Why a change is not tried: what every store refuses alike, before it writes anything."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from isthmus.change import Kind, Verb
 from isthmus.consumer.deciding import ANOTHER_TYPE, BEHIND, Decision
@@ -18,7 +20,7 @@ _VERBS = {Kind.STATE: (Verb.UPSERT, Verb.DELETE), Kind.EVENT: (Verb.EVENT,)}
 _DELETE = Verb.DELETE
 
 
-def refusal_of(entity: Entity | None, delivered: Delivered) -> Refusal | None:  # noqa: PLR0911 - one for each reason
+def refusal_of(entity: Entity | None, delivered: Delivered) -> Refusal | None:
     """Say why a change is not to be tried, or None.
 
     Raises what a contract raises of ours besides `Poison`: an outage is nothing against the change.
@@ -33,8 +35,13 @@ def refusal_of(entity: Entity | None, delivered: Delivered) -> Refusal | None:  
         return Refusal(wrong, "contract")
     if entity.validate is None or change.verb is _DELETE:
         return None
+    return _broken(entity.validate, change.data) and _broken(entity.validate, change.data)
+
+
+def _broken(validate: Callable[[Any], None], data: Any) -> Refusal | None:
+    """Say how data breaks a contract. What is unknown says nothing of itself until it comes again."""
     try:
-        entity.validate(change.data)
+        validate(data)
     except Poison as poison:
         return Refusal(poison, "contract")
     except IsthmusError:

@@ -1,5 +1,6 @@
 """The settings: one `isthmus.toml`, checked as a whole before anything starts."""
 
+from isthmus.settings.errors import ErrorType
 from isthmus.settings.load import load
 from isthmus.settings.models import (
     Aws,
@@ -28,6 +29,7 @@ __all__ = [
     "DeadLetters",
     "DynamoStore",
     "Entity",
+    "ErrorType",
     "Log",
     "Metrics",
     "Ownership",

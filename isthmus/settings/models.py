@@ -11,6 +11,8 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from isthmus.aws import AwsAccess
 from isthmus.change import LANES_PER_SHARD, MAX_LANES
+from isthmus.settings.errors import ErrorType
+from isthmus.settings.gates import Gate
 from isthmus.settings.section import Section
 from isthmus.settings.stores import Store
 from isthmus.settings.values import (
@@ -30,6 +32,7 @@ from isthmus.settings.values import (
     Secret,
     Start,
     Text,
+    Word,
     between,
     is_name,
 )
@@ -174,6 +177,12 @@ class Consumer(Section):
     max_records: Annotated[int, between(1, 10_000, "records")] = 1000
     batch_changes: Annotated[int, between(1, 10_000, "changes")] = 500
     checkpoint_interval: Annotated[float, between(0.1, 60, "seconds")] = 1.0
+    # Half a minute for one change is a hang for a handler that runs a few statements; 0: none.
+    handler_deadline: Annotated[float, between(0, 3600, "seconds")] = 30.0
+    handler_attempts: Annotated[int, between(0, 1_000_000)] = 0
+    """0: for ever."""
+    # A bad release parks every change it meets, hundreds a second; 0: none. A day's odd rows come far apart.
+    park_brake: Annotated[int, between(0, 1_000_000, "keys")] = 1000
 
 
 class Kcl(Section):
@@ -252,9 +261,11 @@ class Settings(Section):
     store: Store
     consumer: Consumer = Field(default_factory=Consumer)
     kcl: Kcl
+    gate: Gate = Field(default_factory=Gate)
     publisher: Publisher = Field(default_factory=Publisher)
     metrics: Metrics = Field(default_factory=Metrics)
     log: Log = Field(default_factory=Log)
+    errors: dict[Word, ErrorType] = Field(default_factory=dict)
 
     _file: Path = PrivateAttr()
 

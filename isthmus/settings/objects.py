@@ -14,6 +14,7 @@ from pydantic import BaseModel, PydanticUserError
 from isthmus.change import Kind
 from isthmus.errors import Mistake, WrongSettings
 from isthmus.pipeline import Pipeline, RowFunction
+from isthmus.settings.errors import rules_of
 from isthmus.settings.models import Entity, Settings
 from isthmus.settings.values import NAME_ALLOWED, is_name
 
@@ -52,9 +53,9 @@ def load_object(name: str, folder: Path) -> Any:
 def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
     """Give each source's pipeline, by the source's name.
 
-    Raises `WrongSettings` with every mistake: what is not there or no `Pipeline`, a part of it that is not what it
-    must be, an entity type that has no section or two sources, a table that is missing, a column for a field that the
-    contract does not have.
+    The rules of `[errors]` are around the user's code in them. Raises `WrongSettings` with every mistake: what is not
+    there or no `Pipeline`, a part of it that is not what it must be, an entity type that has no section or two sources,
+    a table that is missing, a column for a field that the contract does not have, a rule for what is no exception.
     """
     found: dict[str, Any] = {}
     mistakes: list[Mistake] = []
@@ -78,9 +79,11 @@ def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
         if pipeline.entity == entity
         for key, value, objection in _unfit_section(pipeline, section)
     ]
+    rules, wrong = rules_of(settings.errors, load_object, settings.folder)
+    mistakes += [Mistake(file, f"errors.{name}.type", value, objection) for name, value, objection in wrong]
     if mistakes:
         raise WrongSettings(mistakes)
-    return found
+    return {source: rules.of_pipeline(pipeline) for source, pipeline in found.items()}
 
 
 def _objections(pipeline: object, others: dict[str, Any], settings: Settings) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from isthmus.addresses import is_loopback
-from isthmus.settings import store_relations
+from isthmus.settings import gates, store_relations
 from isthmus.settings.models import Aws, ClaimCheck, Endpoints, Metrics, Publisher, Source, Stream
 from isthmus.settings.store_relations import Objection
 
@@ -70,6 +70,8 @@ RELATIONS: tuple[tuple[tuple[str, ...], Relation], ...] = (
     (("sources", "store"), store_relations.front_office),
     (("claim_check", "store"), store_relations.claims),
     (("checkpoint", "store"), store_relations.own_table),
+    (("gate", "store"), gates.watching),
+    (("gate", "entities"), gates.processes),
     (("entities",), store_relations.some_entity),
     (("entities", "store"), store_relations.tables),
     (("entities",), store_relations.columns),

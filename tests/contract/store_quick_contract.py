@@ -108,8 +108,16 @@ class Tries:
     def close(self) -> None:
         self._session.close()
 
-    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
-        taken = self._session.take(batch, entities, now_ms, history=history)
+    def take(
+        self,
+        batch: Sequence[Delivered],
+        entities: Sequence[Entity],
+        now_ms: int,
+        *,
+        history: bool,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> Taken:
+        taken = self._session.take(batch, entities, now_ms, history=history, confirm=confirm)
         self.done.append(taken.done)
         return taken
 

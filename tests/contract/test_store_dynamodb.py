@@ -5,7 +5,9 @@ import pytest
 from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
+from tests.contract.store_letters_contract import StoreLettersContract
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_outbox_contract import StoreOutboxContract
 from tests.contract.store_redrive_contract import StoreRedriveContract
 from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
@@ -33,6 +35,14 @@ class TestTypes(StoreTypesContract):
 
 
 class TestValues(StoreValuesContract):
+    pass
+
+
+class TestOutbox(StoreOutboxContract):
+    pass
+
+
+class TestLetters(StoreLettersContract):
     pass
 
 

@@ -7,7 +7,11 @@ import pytest
 from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
+from tests.contract.store_gates_contract import StoreGatesContract
+from tests.contract.store_gates_machine import run_machine
+from tests.contract.store_letters_contract import StoreLettersContract
 from tests.contract.store_life_contract import StoreLifeContract
+from tests.contract.store_outbox_contract import StoreOutboxContract
 from tests.contract.store_redrive_contract import StoreRedriveContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
 from tests.contract.store_types_contract import StoreTypesContract
@@ -34,8 +38,24 @@ class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract, Stor
     pass
 
 
+class TestOutbox(StoreOutboxContract):
+    pass
+
+
+class TestLetters(StoreLettersContract):
+    pass
+
+
 class TestRedrive(StoreRedriveContract):
     pass
+
+
+class TestGates(StoreGatesContract):
+    pass
+
+
+def test_any_life_behind_gates_is_as_the_model_says(database: PostgresOffice) -> None:
+    run_machine(database.fresh, few=True)
 
 
 class TestTypes(StoreTypesContract):

@@ -20,6 +20,7 @@ from isthmus.pipeline import Row, Transaction
 from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_effects_contract import StoreEffectsContract, bank
+from tests.contract.store_letters_contract import StoreLettersContract
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_outbox_contract import StoreOutboxContract
 from tests.contract.store_redrive_contract import StoreRedriveContract
@@ -45,6 +46,10 @@ class TestStore(StoreContract, StoreLifeContract, StoreTransactionContract):
 
 
 class TestOutbox(StoreOutboxContract):
+    pass
+
+
+class TestLetters(StoreLettersContract):
     pass
 
 

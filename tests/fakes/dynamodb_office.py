@@ -32,6 +32,7 @@ from isthmus.consumer.stores.dynamodb.items import (
     TURN,
     guard_of,
 )
+from isthmus.consumer.stores.dynamodb.letters import DynamoLetters
 from isthmus.consumer.stores.dynamodb.reading import DynamoReader
 from isthmus.consumer.stores.dynamodb.redriving import DynamoRedriver
 from isthmus.consumer.stores.dynamodb.requests import Requests
@@ -193,9 +194,15 @@ class DynamoOffice:
         return EndpointConnectionError(endpoint_url="http://nowhere")
 
     def break_at(
-        self, decider: Decider | Redriver, at: int, error: BaseException, *, only: str = "", after: bool = False
+        self,
+        decider: Decider | Redriver | DynamoLetters,
+        at: int,
+        error: BaseException,
+        *,
+        only: str = "",
+        after: bool = False,
     ) -> Callable[[], bool]:
-        assert isinstance(decider, DynamoDecider | DynamoRedriver)
+        assert isinstance(decider, DynamoDecider | DynamoRedriver | DynamoLetters)
         breaking = Breaking(decider._requests._client, at, error, only, after=after)
         decider._requests._client = breaking
         return breaking.happened

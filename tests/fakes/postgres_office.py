@@ -8,6 +8,7 @@ import psycopg
 
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.draining import Drainer
 from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.postgres.connection import PostgresAddress
@@ -58,7 +59,7 @@ _READ = {
     Holds.NUMBER: "{}::text",
 }
 _EFFECT = "INSERT INTO effect (txn, times) VALUES (%s, 1) ON CONFLICT (txn) DO UPDATE SET times = effect.times + 1"
-_OURS = "guard, ledger, settled, parked, outbox, audit, fence, history"
+_OURS = "guard, ledger, settled, parked, outbox, audit, fence, history, held, gate"
 
 
 class PostgresOffice:
@@ -155,14 +156,14 @@ class PostgresOffice:
 
     def break_at(
         self,
-        decider: Decider | Redriver | PostgresSession,
+        decider: Decider | Redriver | PostgresSession | Drainer,
         at: int,
         error: BaseException,
         *,
         only: str = "",
         after: bool = False,
     ) -> Callable[[], bool]:
-        session = decider._session if isinstance(decider, Applier | TransactionalRedriver) else decider
+        session = decider._session if isinstance(decider, Applier | TransactionalRedriver | Drainer) else decider
         assert isinstance(session, PostgresSession)
         breaking = Breaking(session.connected(), at, error, only, after=after)
         session._connection = breaking  # type: ignore[assignment]

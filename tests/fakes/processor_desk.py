@@ -9,6 +9,7 @@ from isthmus.change import Change, Outcome, Verb, version_of
 from isthmus.codec import bundle, encode
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.feed import Record
+from isthmus.consumer.gates import Gatekeeper
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.stores.port import Delivered
 from isthmus.errors import Poison
@@ -83,6 +84,7 @@ class ProcessorDesk:
         payload_bytes: int = ProcessorSettings().batch_payload_bytes,
         payloads: Payloads | None = None,
         shard: str = "shard-0",
+        gates: Gatekeeper | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.stop = FakeStop(self.clock)
@@ -99,6 +101,7 @@ class ProcessorDesk:
             attempts=AttemptsByPart(self.metrics, self.clock),
             settings=ProcessorSettings(batch_changes=batch_changes, batch_payload_bytes=payload_bytes),
             counts={"stale": 4},
+            gates=gates,
         )
 
     def process(self, *records: Record) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.draining import Drainer
 from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
@@ -123,14 +124,14 @@ class SqliteOffice:
 
     def break_at(
         self,
-        decider: Decider | Redriver | SqliteSession,
+        decider: Decider | Redriver | SqliteSession | Drainer,
         at: int,
         error: BaseException,
         *,
         only: str = "",
         after: bool = False,
     ) -> Callable[[], bool]:
-        session = decider._session if isinstance(decider, Applier | TransactionalRedriver) else decider
+        session = decider._session if isinstance(decider, Applier | TransactionalRedriver | Drainer) else decider
         assert isinstance(session, SqliteSession)
         breaking = Breaking(session._shared.connection, at, error, only, after=after)
         session._shared.connection = breaking  # type: ignore[assignment]

@@ -115,8 +115,15 @@ def permitted() -> dict[str, set[str]]:
     return found
 
 
-ACTIONS = {"HeadBucket": "ListBucket"}
-"""Where the action that is asked for has another name than the request (S3, "Actions defined by Amazon S3")."""
+ACTIONS = {
+    "HeadBucket": "ListBucket",
+    "SendMessageBatch": "SendMessage",
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+}
+"""Where the action that is asked for has another name than the request (S3 and SQS, "Actions defined by ...")."""
+
+PARKED_AND_SENT = "SELECT (SELECT count(*) FROM isthmus_parked), (SELECT count(*) FROM isthmus_outbox)"
+"""What is parked, and which copies wait for the dead-letter queue."""
 
 
 @pytest.fixture
@@ -127,6 +134,18 @@ def place(tmp_path: Path, emulator: Emulator) -> Iterator[Place]:
     yield made
     sys.path[:] = paths
     sys.modules.pop("pipeline", None)
+
+
+def redrives_dead_letters(place: Place, calls: dict[str, set[str]]) -> None:
+    """Look at the queue, and redrive what the front office has lost; note what is asked of AWS."""
+    config = ["--config", str(place.settings)]
+    with asked() as calls["dlq list"]:
+        assert invoke(["dlq", "list", *config]) == 0
+    place.sql("front-office.db", "DELETE FROM isthmus_parked")
+    with asked() as calls["dlq redrive"]:
+        for more in (["--dry-run"], []):
+            assert invoke(["dlq", "redrive", "--all", *more, *config]) == 5
+    assert place.sql("front-office.db", PARKED_AND_SENT) == [(1, 1)]
 
 
 def test_the_example_runs_as_the_readme_says(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +163,7 @@ def test_the_example_runs_as_the_readme_says(place: Place, capsys: pytest.Captur
         place.sql("back-office.db", LARGE_NAME)
         place.runs(produce, lambda: place.position() == 5)
     with asked() as calls["consume"]:
-        place.runs(consume, lambda: len(place.sql("front-office.db", "SELECT key FROM isthmus_parked")) == 1)
+        place.runs(consume, lambda: place.sql("front-office.db", PARKED_AND_SENT) == [(1, 0)])
 
     assert place.sql("front-office.db", "SELECT key, country, vip FROM customer ORDER BY key") == [
         ("customer/1", "France", 1),
@@ -155,7 +174,8 @@ def test_the_example_runs_as_the_readme_says(place: Place, capsys: pytest.Captur
         ("customer/1",),
         ("customer/2",),
     ]
-    capsys.readouterr()
+    redrives_dead_letters(place, calls)
+    assert "customer/4" in capsys.readouterr().out
     with asked() as calls["status"]:
         assert invoke(["status", *config]) == 0
     assert "translate-failed: 1 keys" in capsys.readouterr().out
@@ -181,8 +201,9 @@ def test_the_example_runs_as_the_readme_says(place: Place, capsys: pytest.Captur
     # Reading the watermark is this test's own question.
     for command, operations in calls.items():
         assert {ACTIONS.get(name, name) for name in operations} <= listed[command], command
-    # Asked only of S3 that lacks an object, and of a stream with another retention.
-    seldom = {("consume", "ListBucket"), ("setup", "IncreaseStreamRetentionPeriod")}
+    # Asked only of S3 that lacks an object, for a letter that is too large, and of a stream with another retention.
+    seldom = {("consume", "ListBucket"), ("consume", "PutObject"), ("setup", "IncreaseStreamRetentionPeriod")}
+    seldom |= {("dlq redrive", "GetObject"), ("dlq redrive", "ListBucket")}
     seldom |= {("setup --new-stream", name) for name in listed["setup"]}
     for command, operations in calls.items():
         made = {(command, ACTIONS.get(name, name)) for name in operations}

@@ -103,6 +103,11 @@ def counted(shop: Shop) -> Counter[str]:
     return Counter({name: number for name, number in found.items() if name != "parked"})
 
 
+def dead_letters(shop: Shop) -> list[str]:
+    """Give the keys of what lies in the dead-letter queue."""
+    return [letter["key"] for letter in shop.ask("dlq", "list")["letters"]]
+
+
 def test_a_worker_goes_on_where_the_local_runtime_ended_and_the_local_one_never_again(grown: Shop) -> None:
     grown.start("produce")
     local = grown.start("consume")
@@ -149,6 +154,7 @@ def test_whoever_is_killed_nothing_is_left_over_and_everything_goes_on(grown: Sh
     grown.start("produce")
     worker = by_kcl(grown)
     in_step(grown)
+    until(lambda: dead_letters(grown) == ["customer/4"], "the leader has sent what is parked", LONG)
 
     daemon = daemon_of(worker)
     children = children_of(daemon)
@@ -213,6 +219,7 @@ def test_a_front_office_in_dynamodb_keeps_in_step_and_its_books_balance_when_a_c
         grown.customer(number, f"NAME {number}")
     wanted = {f"customer/{number}": f"Name {number}" for number in many}
     until(lambda: names(*many) == wanted, f"all of them are there\n{worker.text}", LONG)
+    until(lambda: dead_letters(grown) == ["customer/4"], "the leader has sent what is parked", LONG)
     child, *_ = children_of(daemon_of(worker))
     os.kill(child, signal.SIGKILL)
     worker.says("kcl_died")

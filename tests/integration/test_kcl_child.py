@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from isthmus.change import Change, Verb, version_of
+from isthmus.checkpoint.brakes import MemoryBrakes
 from isthmus.codec import bundle, encode
+from isthmus.console.kcl.brakefile import publish
 from isthmus.consumer.feed import Record
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 from tests.fakes.kcl_daemon import SHARD_END, FakeDaemon, FakeShard, records_of
@@ -338,6 +340,8 @@ def test_the_products_own_child_loads_no_client_of_aws_no_driver_and_nothing_for
         front.execute("CREATE TABLE thing (key TEXT PRIMARY KEY, size INTEGER)")
     SqliteStore(tmp_path / "front.db", [], application="lean").prepare()
     (tmp_path / "isthmus.toml").write_text(_SETTINGS, encoding="utf-8")
+    # As its worker does it.
+    publish(MemoryBrakes(), tmp_path)
     change = Change("t1", "/s", "thing", Verb.UPSERT, "thing/1", version_of(0, 1), 0, 1, "", {"size": 1})
     shard = FakeShard([Record("7", bundle([encode(change)]), "lane-000", 1_000)])
 

@@ -1,7 +1,10 @@
 """The planted bugs: each is a promise broken in one place, and the tests that must notice it."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.planted_errors import ERROR_MUTANTS
+from tests.mutants.planted_gates import GATE_MUTANTS
 from tests.mutants.planted_kcl import KCL_MUTANTS
+from tests.mutants.planted_letters import LETTER_MUTANTS
 from tests.mutants.planted_postgres import POSTGRES_MUTANTS
 from tests.mutants.planted_stores import STORE_MUTANTS
 from tests.mutants.planted_types import TYPE_MUTANTS
@@ -330,8 +333,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "            # read must come again.\n",
         (STORE,),
     ),
+    *GATE_MUTANTS,
+    *ERROR_MUTANTS,
     *STORE_MUTANTS,
     *POSTGRES_MUTANTS,
     *KCL_MUTANTS,
+    *LETTER_MUTANTS,
     *TYPE_MUTANTS,
 )

@@ -307,8 +307,8 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "PostgreSQL: the quick way asks for no parking lot",
         f"{P}statements.py",
-        "EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))",
-        "EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]) AND false)",
+        "SELECT key FROM {s}.parked UNION ALL",
+        "SELECT key FROM {s}.parked WHERE false UNION ALL",
         (QUICK,),
     ),
     Mutant(

@@ -59,8 +59,8 @@ TYPE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "handlers work on the very change that is parked",
         "isthmus/consumer/batch.py",
-        "handler(self._unit.transaction, detached_change(change), detached(previous))",
-        "handler(self._unit.transaction, change, previous)",
+        "handler(lent, detached_change(change), detached(previous))",
+        "handler(lent, change, previous)",
         (STORE,),
     ),
     Mutant(

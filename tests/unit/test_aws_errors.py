@@ -1,6 +1,7 @@
 """Every error code and class, and what happens next."""
 
 import builtins
+import socket
 from typing import Any
 
 import botocore.exceptions
@@ -119,7 +120,12 @@ def test_every_code_of_the_table_is_expected_here() -> None:
 
 @pytest.mark.parametrize(
     "status, kind, cause",
-    [(500, TargetDown, "server-error"), (503, TargetDown, "server-error"), (429, Transient, "throttled")],
+    [
+        (500, TargetDown, "server-error"),
+        (503, TargetDown, "server-error"),
+        (429, Transient, "throttled"),
+        (408, TargetDown, "timeout"),
+    ],
 )
 def test_an_unknown_code_is_judged_by_its_status(status: int, kind: type[Transient], cause: str) -> None:
     error = classify(client_error("NeverHeardOf", status=status))
@@ -162,6 +168,7 @@ def test_shards_beyond_the_quota_are_fatal_only_where_a_stream_is_made() -> None
         (ConnectionRefusedError(), TargetDown, "unreachable"),
         (ConnectionResetError(), TargetDown, "connection-lost"),
         (TimeoutError(), TargetDown, "timeout"),
+        (socket.gaierror(-2, "Name or service not known"), TargetDown, "unreachable"),
         (botocore.exceptions.CredentialRetrievalError(provider="x", error_msg="x"), Transient, "credentials"),
         (botocore.exceptions.TokenRetrievalError(provider="x", error_msg="x"), Transient, "credentials"),
         (botocore.exceptions.MetadataRetrievalError(error_msg="x"), Transient, "credentials"),
@@ -186,7 +193,7 @@ def test_a_class_says_what_happens_next(error: Exception, kind: type[IsthmusErro
 
 
 def test_every_class_of_the_table_exists() -> None:
-    known = {*vars(botocore.exceptions), *dir(builtins), "ResponseParserError"}
+    known = {*vars(botocore.exceptions), *dir(builtins), "ResponseParserError", socket.gaierror.__name__}
     assert set(BY_CLASS) <= known
 
 

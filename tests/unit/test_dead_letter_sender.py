@@ -8,10 +8,12 @@ from isthmus.attempts import Attempts
 from isthmus.chance import seeded_chance
 from isthmus.consumer.deadletters.port import Copy, Letter
 from isthmus.consumer.deadletters.sender import Sender
-from isthmus.errors import Fatal, IsthmusError, TargetDown, Transient
+from isthmus.errors import UNKNOWN, Fatal, IsthmusError, TargetDown, Transient
 from isthmus.metrics import Metrics
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.payloads import MemoryPayloads
+
+UNHEARD_OF = Transient("an error that no table names", cause=UNKNOWN)
 
 
 class MemoryOutbox:
@@ -23,6 +25,7 @@ class MemoryOutbox:
             for place, event in enumerate(events)
         }
         self.failing: IsthmusError | None = None
+        self.closed = 0
 
     def pending(self, most: int, most_bytes: int) -> list[Copy]:
         if self.failing is not None:
@@ -35,6 +38,9 @@ class MemoryOutbox:
             raise self.failing
         for copy in copies:
             self.rows.pop(copy.place, None)
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class MemoryQueue:
@@ -61,7 +67,8 @@ class MemoryQueue:
 
 
 class Desk:
-    def __init__(self, *events: bytes, limit: int = 1000) -> None:
+    def __init__(self, *events: bytes, limit: int = 1000, on_duty: bool = True) -> None:
+        self.on_duty = on_duty
         self.outbox, self.queue, self.payloads = MemoryOutbox(*events), MemoryQueue(), MemoryPayloads()
         self.clock, self.metrics = FakeClock(), Metrics()
         self.stop = FakeStop(self.clock)
@@ -74,6 +81,7 @@ class Desk:
             metrics=self.metrics,
             attempts=Attempts("dead_letters", self.metrics, self.clock),
             limit=limit,
+            on_duty=lambda: self.on_duty,
         )
 
     def run_for(self, seconds: float) -> None:
@@ -94,7 +102,9 @@ def test_what_waits_is_sent_in_order_and_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [TargetDown("away"), Transient("throttled"), Fatal("denied"), ValueError("a defect")], ids=repr
+    "trouble",
+    [TargetDown("away"), Transient("throttled"), UNHEARD_OF, Fatal("denied"), ValueError("a defect")],
+    ids=repr,
 )
 def test_while_the_queue_is_away_everything_stays_and_the_metric_says_since_when(trouble: Exception) -> None:
     desk = Desk(b"{}", b"{}")
@@ -143,3 +153,28 @@ def test_a_large_event_goes_to_where_nothing_expires() -> None:
     (reference,) = desk.payloads.objects
     assert "parked/" in reference
     assert desk.queue.taken[0].attributes["dataref"] == reference
+
+
+def test_who_is_not_on_duty_sends_nothing_and_tells_of_nothing_that_waits() -> None:
+    desk = Desk(b"{}", on_duty=False)
+    seen: list[float] = []
+
+    def take_over() -> None:
+        seen.append(desk.value("isthmus_outbox_oldest_timestamp_seconds"))
+        desk.on_duty = True
+
+    desk.metrics.outbox_oldest.set(7)
+    desk.clock.at(10.5, take_over)
+    desk.run_for(10)
+    assert desk.queue.ids == []
+    assert len(desk.outbox.rows) == 1
+    desk.stop._requested = False
+    desk.run_for(20)
+    assert seen == [0]
+    assert desk.queue.ids == ["t0"]
+
+
+def test_a_sender_that_ends_gives_its_connections_back() -> None:
+    desk = Desk(b"{}")
+    desk.run_for(1)
+    assert desk.outbox.closed == 1

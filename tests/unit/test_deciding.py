@@ -15,12 +15,14 @@ from isthmus.consumer.deciding import (
     applied,
     count,
     decide,
+    drained,
     fenced,
+    held,
     parked,
     raise_fence,
 )
 
-DUPLICATE, STALE, PARKED = Outcome.DUPLICATE, Outcome.STALE, Outcome.PARKED
+DUPLICATE, STALE, PARKED, HELD = Outcome.DUPLICATE, Outcome.STALE, Outcome.PARKED, Outcome.HELD
 
 
 def change(
@@ -260,3 +262,52 @@ def test_an_old_marker_lowers_nothing() -> None:
 
 def test_outcomes_are_counted_by_name() -> None:
     assert count([PARKED, STALE, PARKED]) == {"parked": 2, "stale": 1}
+
+
+# held
+
+
+def holding(n: int, rowhash: str = "hash") -> Memory:
+    made = Memory()
+    held(change(n, rowhash=rowhash), made)
+    return made
+
+
+@pytest.mark.parametrize("kind", [Kind.STATE, Kind.EVENT, None])
+def test_what_a_closed_gate_covers_is_held_whatever_it_is(kind: Kind | None) -> None:
+    assert decide(change(2), kind, Memory(), "process=billing") == Decision(HELD, "process=billing")
+    assert decide(change(2, Verb.UNTRANSLATED), kind, Memory(), "everything") == Decision(HELD, "everything")
+
+
+@pytest.mark.parametrize("kind", [Kind.STATE, Kind.EVENT, None])
+@pytest.mark.parametrize("n", [1, 3])
+def test_what_comes_while_something_of_its_key_is_held_is_held_behind_it_gate_open_or_not(
+    kind: Kind | None, n: int
+) -> None:
+    remembered = holding(2)
+    assert decide(change(n), kind, remembered) == Decision(HELD, BEHIND)
+    assert decide(change(n), kind, remembered, "everything") == Decision(HELD, "everything")
+
+
+def test_what_is_held_and_comes_again_is_not_held_twice() -> None:
+    assert decide(change(2), Kind.EVENT, holding(2)) == Decision(HELD, fresh=False)
+    other = change(2, rowhash="other")
+    assert decide(other, Kind.EVENT, holding(2)) == Decision(HELD, fresh=False, alarm=True)
+
+
+def test_held_is_asked_before_parked_and_after_what_was_decided_already() -> None:
+    remembered = parking(1)
+    held(change(2), remembered)
+    assert decide(change(3), Kind.EVENT, remembered) == Decision(HELD, BEHIND)
+    assert decide(change(1), Kind.EVENT, remembered).outcome is PARKED
+    remembered.ledger["txn-4"] = "hash"
+    assert decide(change(4), Kind.EVENT, remembered, "everything").outcome is DUPLICATE
+    remembered.guards["k"] = guard(9)
+    assert decide(change(5), Kind.STATE, remembered, "everything").outcome is STALE
+
+
+def test_a_key_that_was_drained_is_free() -> None:
+    remembered = holding(2)
+    drained("k", remembered)
+    assert (remembered.held, remembered.held_keys) == ({}, set())
+    assert decide(change(3), Kind.STATE, remembered) is TRY

@@ -94,3 +94,11 @@ def test_requests_hold_every_letter_once_in_order_and_are_never_too_large(sizes:
     for places in requests:
         assert 1 <= len(places) <= MOST_LETTERS
         assert sum(size_of(letters[place]) for place in places) <= limit
+
+
+def test_a_copy_of_which_the_event_is_lost_says_so() -> None:
+    letter = letter_of(copy(b"")._replace(lost="payload-missing"), None)
+    assert "payload-missing" in letter.body
+    with pytest.raises(Poison) as caught:
+        event_of(letter.body, letter.attributes, None)
+    assert caught.value.reason == "omitted"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.errors import Poison
+from isthmus.errors import Fatal, IsthmusError, Poison, TargetDown, Transient
 from isthmus.pipeline import MAPPING, RowFunction
 
 
@@ -47,3 +47,10 @@ def test_a_reason_of_the_user_s_own_stays() -> None:
 def test_an_end_that_was_asked_for_is_no_poison() -> None:
     with pytest.raises(KeyboardInterrupt):
         RowFunction(("a",), raising(KeyboardInterrupt())).row({})
+
+
+@pytest.mark.parametrize("error", [Transient("busy"), TargetDown("away"), Fatal("no"), Poison("no-name")], ids=repr)
+def test_what_a_row_function_says_itself_happens_next_happens(error: IsthmusError) -> None:
+    with pytest.raises(type(error)) as caught:
+        RowFunction(("name",), raising(error)).row({})
+    assert caught.value is error

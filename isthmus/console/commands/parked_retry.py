@@ -84,7 +84,7 @@ def retry(
     lot = lot_of(wiring.settings)
     if not chosen.said:
         raise click.UsageError(_what_there_is(lot))
-    with _soft_end(wiring.stop) as signals:
+    with soft_end(wiring.stop) as signals:
         patience = Patience(
             wait_seconds,
             clock=wiring.clock,
@@ -190,7 +190,7 @@ def _what_there_is(lot: Lot) -> str:
 
 
 @contextmanager
-def _soft_end(stop: ThreadStop) -> Iterator[Signals]:
+def soft_end(stop: ThreadStop) -> Iterator[Signals]:
     """Let Ctrl-C and SIGTERM ask for a stop, as long as this lasts."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signals = Signals(stop)

@@ -10,6 +10,7 @@ from isthmus.checkpoint.ports import StreamRecord
 from isthmus.checkpoint.table import create_table
 from isthmus.console.commands.options import config_option
 from isthmus.console.commands.store import lines_of, make_tables
+from isthmus.console.dlq.place import queue_name
 from isthmus.console.exits import Exit
 from isthmus.console.wiring import Wiring, entities_of, store_of
 from isthmus.errors import Refused
@@ -84,11 +85,10 @@ def _steps(wiring: Wiring) -> list[tuple[str, Callable[[], bool]]]:
             f"table {settings.checkpoint.table} in DynamoDB",
             lambda: create_table(aws.client(access, "dynamodb"), settings.checkpoint.table, stop=wiring.stop),
         ),
-        (
-            f"queue {settings.dead_letters.queue} in SQS",
-            lambda: aws.ensure_queue(aws.client(access, "sqs"), settings.dead_letters.queue),
-        ),
     ]
+    queue = queue_name(settings)
+    if queue is not None:
+        steps.append((f"queue {queue} in SQS", lambda: aws.ensure_queue(aws.client(access, "sqs"), queue)))
     bucket = settings.claim_check.bucket
     if bucket is not None:
         steps.append((f"bucket {bucket} in S3", lambda: aws.ensure_bucket(aws.client(access, "s3"), bucket)))

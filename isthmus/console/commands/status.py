@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from isthmus.console.commands.options import config_option, json_option
 from isthmus.console.commands.output import console, print_json, table, title
@@ -19,7 +20,7 @@ _MANY = 100
 @config_option
 @json_option
 def status(config: Path, *, as_json: bool) -> int:
-    r"""Show sources with watermark, owner and lag, shards with checkpoint and lag, and what is parked.
+    r"""Show sources with watermark, owner and lag, shards with checkpoint and lag, what is held, and what is parked.
 
     Only reads, and takes up to 3 s to see whether owners are alive. What cannot be reached is said in its place. Exit
     code 0 if stream and checkpoint table could be asked; 3 if one is missing, 1 if it does not answer.
@@ -42,6 +43,10 @@ def status(config: Path, *, as_json: bool) -> int:
       shards      [{id, closed, done, checkpoint, saved, undecided, behind_ms, outcomes {name: count}, owner, trouble}]
                   undecided: records after the checkpoint, counted up to 100; outcomes: since the beginning, at least
                   so many; owner: the KCL's worker, or null
+      brake       [{reason, since, shard, keys, ...}] as `isthmus brake status --json`, where it is on
+      gates       [{gate, covers, state, mode, since, until, who, reason, ...}] as `isthmus gate list --json`, without
+                  what they hold
+      held        [{gate, keys, changes, since}]; gate `behind`: what came behind a held change of its key
       parked      [{reason, keys, changes}]
       front_office  {trouble}
     A trouble is a sentence, or empty; what it kept from being known is null.
@@ -98,10 +103,27 @@ def _print(found: dict[str, Any]) -> None:
         )
     )
     out.print()
+    _print_brake(out, found)
+    _print_gates(out, found)
     trouble = found["front_office"]["trouble"]
     out.print(f"parked: {trouble}" if trouble else f"parked: {'' if found['parked'] else 'nothing'}".rstrip())
     for row in found["parked"] or []:
         out.print(f"  {row['reason']}: {row['keys']:,} keys, {row['changes']:,} changes")
+
+
+def _print_brake(out: Console, found: dict[str, Any]) -> None:
+    for row in found["brake"] or []:
+        where = f"since {row['since']} in {row['shard']}"
+        out.print(f"park brake: on for {row['reason']} {where}; everything holds, see `isthmus brake status`")
+
+
+def _print_gates(out: Console, found: dict[str, Any]) -> None:
+    for row in found["gates"] or []:
+        if row["state"] != "open":
+            since, until = row["since"] or "?", f" until {row['until']}" if row["until"] else ""
+            out.print(f"gate {row['gate']}: {row['state']} since {since}{until} by {row['who']}: {row['reason']}")
+    for row in found["held"] or []:
+        out.print(f"held for {row['gate']}: {row['keys']:,} keys, {row['changes']:,} changes since {row['since']}")
 
 
 def _shard_cells(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -15,6 +15,7 @@ from isthmus.console.exits import Exit
 from isthmus.console.tape import Tape
 from isthmus.console.wiring import Wiring, reader_of
 from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.reading import HistoryRow, ParkedRow, Trace
 from isthmus.settings import load
 
@@ -41,7 +42,7 @@ def trace(key_or_txn: str, config: Path, *, as_json: bool, in_stream: bool) -> i
       now          {version, txn, deleted}: what the front office holds, or null
       took_effect  when the transaction that was asked for took effect (kind event), or null
       steps        [{version, txn, outcome, detected, arrived, decided, source, epoch, shard, sequence, why}]
-                   by version; outcome: applied, unchanged, stale, superseded, parked, ...; times: RFC 3339
+                   by version; outcome: applied, unchanged, stale, superseded, parked, held, ...; times: RFC 3339
       stream       [{txn, version, verb, time, shard, sequence}], with --stream
     """
     settings = load(config)
@@ -65,6 +66,7 @@ def _answer(asked: str, found: Trace | None, events: list[dict[str, Any]]) -> di
     steps = [
         *(_step(row, row.outcome, row.decided_ms, "") for row in found.history),
         *(_step(row, "parked", row.first_at_ms, _why(row)) for row in found.parked),
+        *(_step(row, "held", row.held_ms, f"gate {row.gate}") for row in found.held),
     ]
     guard = found.guard
     return {
@@ -76,7 +78,7 @@ def _answer(asked: str, found: Trace | None, events: list[dict[str, Any]]) -> di
     }
 
 
-def _step(row: HistoryRow | ParkedRow, outcome: str, decided_ms: int, why: str) -> dict[str, Any]:
+def _step(row: HistoryRow | ParkedRow | Held, outcome: str, decided_ms: int, why: str) -> dict[str, Any]:
     return {
         "version": row.version,
         "txn": row.txn,

@@ -5,6 +5,7 @@
 | `daemon.properties`, `logging.xml` | what the daemon is told |
 | `child` | what it starts for each shard |
 | `log` | a pipe: children write their logs into it, whole lines, and we pass them on |
+| `brakes.json` | the notes of the park brake, see `brakefile` |
 | `metrics/` | what each child counted, see `metricfiles` |
 | `daemon.err` | what the Java machine itself says |
 

@@ -1,8 +1,12 @@
 """The composition root of one shard's process."""
 
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+from isthmus.console.braking import brake_of
+from isthmus.console.gating import gates_of
+from isthmus.console.kcl.brakefile import LateTries, PublishedBrakes
 from isthmus.console.kcl.metricfiles import FOLDER, MetricFile, write_now
 from isthmus.console.signals import Signals
 from isthmus.console.wiring import Wiring, decider_of, entities_of, store_of
@@ -37,12 +41,27 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
     store = store_of(settings, list(by_name.values()))
     payloads = wiring.payloads()
 
+    # Opened when it is needed, which is hardly ever: each shard has a process, and each client of AWS its memory.
+    checkpoints = cache(wiring.checkpoints)
+    gates = gates_of(wiring, store)
+    brake = brake_of(wiring, PublishedBrakes(folder, lambda: checkpoints().brakes))
     target = Target(wiring.attempts.watch("front_office"), wiring.metrics, clock=wiring.clock, chance=wiring.chance)
 
     def make_processor(shard: str, _begin: Place | None) -> ShardProcessor:
         return ShardProcessor(
             shard,
-            decider_of(settings, store, by_name, wiring.clock, wiring.metrics, payloads=payloads, stop=wiring.stop),
+            decider_of(
+                settings,
+                store,
+                by_name,
+                wiring.clock,
+                wiring.metrics,
+                payloads=payloads,
+                stop=wiring.stop,
+                gates=gates,
+                brake=brake,
+                tries=LateTries(lambda: checkpoints().tries),
+            ),
             payloads=payloads,
             stop=wiring.stop,
             clock=wiring.clock,
@@ -51,6 +70,8 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
             attempts=wiring.attempts,
             settings=ProcessorSettings(batch_changes=settings.consumer.batch_changes),
             target=target,
+            gates=gates,
+            brake=brake,
         )
 
     telling = MetricFile(folder / FOLDER, wiring.metrics.registry)
@@ -67,6 +88,10 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
         before_checkpoint=lambda: write_now(telling),
     )
     watch_daemon(lines.reading, lambda: child.answering)
+    if gates is not None:
+        ThreadTask("gates", lambda: gates.run(wiring.stop))
+    if brake is not None:
+        ThreadTask("park-brake", lambda: brake.run(wiring.stop))
     ThreadTask("metrics", lambda: telling.keep(wiring.stop))
     code = serve(child)
     write_now(telling)

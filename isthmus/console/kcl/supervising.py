@@ -11,9 +11,12 @@ from isthmus.checkpoint.ports import HandOver
 from isthmus.checkpoint.process import this_process
 from isthmus.console.bookkeeping import Bookkeeping
 from isthmus.console.consuming import bookkeeping_of
+from isthmus.console.dlq.sending import sender_of
+from isthmus.console.gating import drainer_of, gates_of
 from isthmus.console.hearts import owning
 from isthmus.console.housekeeping import Housekeeping
 from isthmus.console.kcl import beginning, fanout
+from isthmus.console.kcl.brakefile import keep_published, publish
 from isthmus.console.kcl.daemon import Daemon
 from isthmus.console.kcl.folder import Folder
 from isthmus.console.kcl.java import command, jars_of, java_of
@@ -84,13 +87,28 @@ def consume_by_kcl(wiring: Wiring, pipelines: dict[str, Pipeline], *, agreed: bo
         metrics=wiring.metrics,
         on_duty=lambda: keeper.leads,
     )
+    sender = sender_of(wiring, store, resting, on_duty=lambda: keeper.leads)
+    gates = gates_of(wiring, store)
+    by_name = {entity.name: entity for entity in entities}
+    drainer = drainer_of(wiring, store, by_name, gates, stop=resting, on_duty=lambda: keeper.leads)
     write_whole_lines(sys.stderr)
     with Folder() as folder:
         folder.pass_on(_to_our_log)
         wiring.metrics.of_others = MetricFiles(folder.metrics).families
         words = command(java, jars, settings.kcl.heap_mb, folder.properties, folder.logging)
+        if settings.consumer.park_brake:
+            # Before any child: without the file each of them would ask for itself.
+            wiring.patiently(wiring.attempts.watch("checkpoints"), lambda: publish(checkpoints.brakes, folder.path))
         keeping = ThreadTask("leases", lambda: keeper.run(resting))
         beside = [ThreadTask("housekeeping", house.run), ThreadTask("notes", lambda: books.run(resting))]
+        if settings.consumer.park_brake:
+            beside.append(ThreadTask("park-brake", lambda: keep_published(checkpoints.brakes, folder.path, resting)))
+        if sender is not None:
+            beside.append(ThreadTask("dead-letters", sender.run))
+        if gates is not None:
+            beside.append(ThreadTask("gates", lambda: gates.run(resting)))
+        if drainer is not None:
+            beside.append(ThreadTask("held", drainer.run))
         try:
             look_after(wiring, words, folder, keeper, keeping)
         finally:

@@ -38,14 +38,16 @@ def letter_of(copy: Copy, put: Callable[[bytes], str] | None, *, limit: int = MO
         "parked": rfc3339(copy.written_ms),
     }
     # An attribute must not be empty.
-    attributes = {name: _sendable(value) for name, value in attributes.items() if value}
+    attributes = {name: sendable(value) for name, value in attributes.items() if value}
+    if copy.lost:
+        return _without_event(attributes, 0, copy.lost)
     body, more = _body(copy.event)
     letter = Letter(body, {**attributes, **more})
     if size_of(letter) <= limit:
         return letter
     if put is None:
-        why = {"bytes": len(copy.event), "why": "larger than a message, and there is no bucket: see the parking lot"}
-        return Letter(orjson.dumps({OMITTED: why}).decode(), {**attributes, OMITTED: str(len(copy.event))})
+        why = "larger than a message, and there is no bucket: see the parking lot"
+        return _without_event(attributes, len(copy.event), why)
     reference = put(copy.event)
     return Letter(orjson.dumps({DATAREF: reference}).decode(), {**attributes, DATAREF: reference})
 
@@ -56,7 +58,7 @@ def event_of(body: str, attributes: Mapping[str, str], get: Callable[[str], byte
     Raises `Poison` for a message that is not one of ours or holds no event, and what `get` raises.
     """
     if OMITTED in attributes:
-        raise Poison(NOT_OURS, "This letter was larger than a message; its event lies in the parking lot alone.")
+        raise Poison(OMITTED, "This letter came without its event, which lies in the parking lot, or nowhere.")
     if "id" not in attributes or "reason" not in attributes:
         raise Poison(NOT_OURS, "This message is none of ours: it has no attributes `id` and `reason`.")
     if DATAREF in attributes:
@@ -91,6 +93,11 @@ def size_of(letter: Letter) -> int:
     return len(letter.body.encode()) + attributes
 
 
+def _without_event(attributes: Mapping[str, str], size: int, why: str) -> Letter:
+    body = orjson.dumps({OMITTED: {"bytes": size, "why": why}}).decode()
+    return Letter(body, {**attributes, OMITTED: str(size)})
+
+
 def _body(event: bytes) -> tuple[str, dict[str, str]]:
     try:
         text = event.decode()
@@ -102,7 +109,8 @@ def _body(event: bytes) -> tuple[str, dict[str, str]]:
     return base64.b64encode(event).decode() or _EMPTY, {ENCODING: _BASE64}
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
+    """Give a text as an attribute has it: what no message may hold is written out."""
     return _UNSENDABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -1,12 +1,12 @@
 """Sends what waits in the outbox, at least once. Whatever becomes of the queue, consumption goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from isthmus.attempts import Attempts
 from isthmus.chance import Chance
 from isthmus.consumer.deadletters.letters import letter_of, requests_of
 from isthmus.consumer.deadletters.port import MOST_BYTES, Copy, Outbox, Queue
-from isthmus.errors import Fatal, IsthmusError, Poison, Transient
+from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Poison, Transient
 from isthmus.lifecycle import Stop
 from isthmus.log import get_logger
 from isthmus.metrics import Metrics
@@ -37,7 +37,9 @@ class Sender:
         metrics: Metrics,
         attempts: Attempts,
         limit: int = MOST_BYTES,
+        on_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Send while `on_duty` says so: two that send at once are harmless, and each letter comes twice."""
         self._outbox = outbox
         self._queue = queue
         self._payloads = payloads
@@ -47,22 +49,33 @@ class Sender:
         self._oldest = metrics.outbox_oldest
         self._attempts = attempts
         self._limit = limit
+        self._on_duty = on_duty
 
     def run(self) -> None:
-        """Send until a stop is requested."""
+        """Send until a stop is requested; then give the outbox's connections back."""
         failures = 0
-        while not self._stop.requested():
-            try:
-                found = self.turn()
-            except Exception as error:  # noqa: BLE001 - a defect here must not end the task, silently and for good
-                failures += 1
-                self._failed(error)
-                self._stop.wait(_BACKOFF.delay(failures, self._chance))
-            else:
-                failures = 0
-                self._attempts.recovered()
-                if not found:
+        try:
+            while not self._stop.requested():
+                if not self._on_duty():
+                    # Another one sends, and tells since when something waits; what stood here would stay for ever.
+                    self._oldest.set(0)
+                    self._attempts.recovered()
+                    self._outbox.close()
                     self._stop.wait(LOOK_EVERY)
+                    continue
+                try:
+                    found = self.turn()
+                except Exception as error:  # noqa: BLE001 - a defect here must not end the task, silently and for good
+                    failures += 1
+                    self._failed(error)
+                    self._stop.wait(_BACKOFF.delay(failures, self._chance))
+                else:
+                    failures = 0
+                    self._attempts.recovered()
+                    if not found:
+                        self._stop.wait(LOOK_EVERY)
+        finally:
+            self._outbox.close()
 
     def turn(self) -> int:
         """Send a portion; give how many were taken.
@@ -100,12 +113,13 @@ class Sender:
             self._sent.labels(copy.reason).inc()
 
     def _failed(self, error: Exception) -> None:
-        if isinstance(error, Transient):
+        if isinstance(error, Transient) and error.cause != UNKNOWN:
             known = error
         elif isinstance(error, Fatal | Poison):
             # Not there, or not allowed: somebody will set it right, and nothing else has to stop for it.
             known = Transient(error.message, cause="refused", hint=error.hint)
         else:
+            # An error that nobody knows, too: here it is no reason to stop.
             name = error.message if isinstance(error, IsthmusError) else type(error).__name__
             known = Transient(name, cause="defect")
         self._attempts.failed(known)

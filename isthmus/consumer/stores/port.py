@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from isthmus.change import Change, Kind, Outcome
 from isthmus.consumer.deadletters.port import Outbox
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Audited, Waiting
 from isthmus.contracts import Bounds
 from isthmus.errors import IsthmusError, Poison
 from isthmus.lifecycle import Stop
+from isthmus.payloads import Payloads
 from isthmus.pipeline import Handler, Transaction
 
 
@@ -105,6 +107,16 @@ class Parking(NamedTuple):
     """The whole event, or the undecoded bytes."""
 
 
+class Keeping(NamedTuple):
+    """One change to be held."""
+
+    delivered: Delivered
+    gate: str
+    """The name of the closed gate, or `behind`."""
+    event: bytes
+    """The whole event, or the undecoded bytes."""
+
+
 class Told(NamedTuple):
     """One row of the history."""
 
@@ -123,6 +135,9 @@ class Log:
     ledger: list[Delivered] = field(default_factory=list)
     parked: dict[tuple[str, str], Parking] = field(default_factory=dict)
     outbox: list[Parking] = field(default_factory=list)
+    held: dict[tuple[str, str], Keeping] = field(default_factory=dict)
+    drained: list[tuple[str, str]] = field(default_factory=list)
+    """Key and ID of what is held no more: it was decided."""
     freed: dict[tuple[str, str], str] = field(default_factory=dict)
     """By key and entity type: the version below which everything parked of them is superseded."""
     history: list[Told] = field(default_factory=list)
@@ -229,6 +244,13 @@ class Unit(Protocol):
         """
         ...
 
+    def held(self, keys: Sequence[str], each: int) -> list[Held]:
+        """Give the first that are held of these keys, of each at most so many, in their order.
+
+        The keys are locked from then on.
+        """
+        ...
+
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows, by key, as they are in this transaction.
 
@@ -288,14 +310,23 @@ class Session(Protocol):
 class QuickSession(Session, Protocol):
     """A session with a quick way for batches of nothing but changes that are plainly new."""
 
-    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+    def take(
+        self,
+        batch: Sequence[Delivered],
+        entities: Sequence[Entity],
+        now_ms: int,
+        *,
+        history: bool,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> Taken:
         """Let every change of the batch take effect in one transaction, or change nothing.
 
         `entities` has the entity type of each. Keys and transaction IDs are distinct; every change is an upsert or a
         delete of an entity of kind `state` with a table and without handlers, and keeps its contract. It takes effect
         only if for every single one nothing newer, not the same ID, and nothing of another generation or entity type
-        stands there, no fence of its source is above the lowest epoch, and neither its key is parked nor its ID settled
-        or in the ledger. Raises as a unit does, but for `Poison` and `Undone`.
+        stands there, no fence of its source is above the lowest epoch, and neither its key is parked or held nor its ID
+        settled or in the ledger, and no gate is mirrored as closed. `confirm` is called last of all before the commit:
+        what it raises undoes everything, and is raised. Raises as a unit does, but for `Poison` and `Undone`.
         """
         ...
 
@@ -359,8 +390,11 @@ class Store(Protocol):
 class HasOutbox(Protocol):
     """A store that gives out what waits for the dead-letter queue."""
 
-    def outbox(self) -> Outbox:
-        """Give the outbox, for one task at a time."""
+    def outbox(self, payloads: Payloads | None = None, *, stop: Stop | None = None) -> Outbox:
+        """Give the outbox, for one task at a time. Connects to nothing yet.
+
+        `payloads` is where whoever parks keeps what is too large for the store; `stop` ends waits between attempts.
+        """
         ...
 
 

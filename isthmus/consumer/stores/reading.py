@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.held import Held
+
+MOST_HELD = 1000
+"""Held changes that are told of a key: a gate may be closed for a weekend."""
 
 
 class ParkedReason(NamedTuple):
@@ -61,6 +65,8 @@ class Trace:
     guard: Guard | None
     history: Sequence[HistoryRow]
     parked: Sequence[ParkedRow]
+    held: Sequence[Held] = ()
+    """What gates hold of it, in the order in which it came: at most the first `MOST_HELD`."""
     took_effect_ms: int | None = None
     """When the transaction ID that was asked for took effect, by the ledger (kind `event`)."""
 

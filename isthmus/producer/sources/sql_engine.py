@@ -5,11 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from isthmus.addresses import sqlite_file
-from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Refused, TargetDown, Transient
+from isthmus.errors import Fatal, IsthmusError, Refused
+from isthmus.errortable import BACK_OFFICE, UNKNOWN_TO_AN_ADAPTER, Then, by_class, meanings
 
 READ_ONLY: dict[str, dict[str, Any]] = {
     "postgresql": {"postgresql_readonly": True},
@@ -22,12 +23,9 @@ _LOOK = "Look at its columns and permissions, and, if it is a view, at the table
 LOCK_SECONDS = 5.0
 """A read waits no longer for a lock of SQLite's before it is tried again: a soft stop must come through meanwhile."""
 
-_SQLITE_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_SQLITE_BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-_SQLITE_REFUSES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_RANGE)
-"""Primary result codes of a statement that is wrong for this database, e.g. of a view over a table that is gone."""
-_QUERY_CANCELED = "57014"
-"""PostgreSQL's SQLSTATE for a statement that ran into its timeout (PostgreSQL, "Error Codes")."""
+_MEANINGS = meanings(BACK_OFFICE)
+_SQLITE = {getattr(sqlite3, name): found for name, found in _MEANINGS.items() if name.startswith("SQLITE_")}
+_BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def read_only_engine(url: str, timeout: float) -> Engine:
@@ -108,10 +106,14 @@ def meaning(error: DBAPIError, table: str) -> IsthmusError:
         meant = _meaning_on_sqlite(original, table, refused)
         if meant is not None:
             return meant
-    if getattr(original, "sqlstate", None) == _QUERY_CANCELED:
-        return Transient(f"Reading {table} took longer than allowed.", cause="timeout")
-    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
-        return TargetDown(f"The back office's database does not answer (reading {table}: {word}).")
+    told = _MEANINGS.get(str(getattr(original, "sqlstate", None)))
+    if told is not None:
+        return told.error(f"Reading {table} took longer than allowed.")
+    told = by_class(type(error), _MEANINGS)
+    if error.connection_invalidated:
+        told = _MEANINGS["OperationalError"]
+    if told is not None and told.then is Then.TARGET_DOWN:
+        return told.error(f"The back office's database does not answer (reading {table}: {word}).")
     return refused
 
 
@@ -121,11 +123,12 @@ def _meaning_on_sqlite(original: sqlite3.Error, table: str, refused: Refused) ->
     code = getattr(original, "sqlite_errorcode", None)
     if not isinstance(code, int):
         if isinstance(original, sqlite3.OperationalError):
-            return Transient(f"Reading {table} failed for an unknown reason ({word}).", cause=UNKNOWN)
+            return UNKNOWN_TO_AN_ADAPTER.error(f"Reading {table} failed for an unknown reason ({word}).")
         return None
     primary = code & 0xFF
-    if primary in _SQLITE_LOCKED:
-        return Transient(f"The back office's database is locked (reading {table}).", cause="locked")
-    if primary in _SQLITE_BROKEN:
+    told = _SQLITE.get(primary)
+    if told is not None and told.then is Then.TRANSIENT:
+        return told.error(f"The back office's database is locked (reading {table}).")
+    if primary in _BROKEN:
         return Refused(f"What stands at the back office's address is no database, or a damaged one ({word}).")
-    return refused if primary in _SQLITE_REFUSES else None
+    return refused if told is not None else None

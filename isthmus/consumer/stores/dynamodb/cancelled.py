@@ -7,7 +7,9 @@ others, and the same transaction may go through the next time (DynamoDB API Refe
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isthmus import errortable
 from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Poison, Transient
+from isthmus.errortable import DYNAMODB_TRANSACTION, Then, meanings
 
 TOO_LARGE = "too-large"
 """The reason of a change whose item would pass 400 KB."""
@@ -18,16 +20,11 @@ HANDLER_CONDITION = "handler-condition"
 HANDLER_ACTION = "handler-action"
 """The reason of a change for which a handler wants what no transaction does."""
 
-CONFLICT, THROTTLED = "conflict", "throttled"
+CONFLICT, THROTTLED = errortable.CONFLICT, errortable.THROTTLED
 _UNMET = "ConditionalCheckFailed"
-_AGAIN = {
-    "TransactionConflict": CONFLICT,
-    "TransactionInProgress": CONFLICT,
-    "ThrottlingError": THROTTLED,
-    "ProvisionedThroughputExceeded": THROTTLED,
-    "RequestLimitExceeded": THROTTLED,
-}
-_NEVER = {"ValidationError", "ItemCollectionSizeLimitExceeded"}
+_MEANINGS = meanings(DYNAMODB_TRANSACTION)
+_AGAIN = {code: meaning.word for code, meaning in _MEANINGS.items() if meaning.then is Then.TRANSIENT}
+_NEVER = {code for code, meaning in _MEANINGS.items() if meaning.then is Then.POISON} - {_UNMET}
 
 
 class Unmet(Exception):  # noqa: N818 - an answer, not an error

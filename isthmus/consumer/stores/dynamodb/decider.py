@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Change, Outcome, settled_row
 from isthmus.clock import Clock
+from isthmus.consumer.braking import Braking
 from isthmus.consumer.deciding import fenced, raise_fence
+from isthmus.consumer.gates import Gatekeeper, Outdated
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
 from isthmus.consumer.stores.dynamodb.history import Tell
 from isthmus.consumer.stores.dynamodb.items import (
@@ -67,7 +69,14 @@ class DynamoDecider:
         payloads: Payloads | None = None,
         stop: Stop | None = None,
         chance: Chance | None = None,
+        brake: Braking | None = None,
+        gates: Gatekeeper | None = None,
     ) -> None:
+        """Tell `brake` before anything is parked; it may raise `Braked`.
+
+        `gates` are asked before each write: while they make the shards wait, `apply` raises `Outdated`. Nothing is held
+        here, so whoever gives gates that hold is answered as by those that do not.
+        """
         self._settings = settings
         self._metrics = metrics
         self._width = Width(settings.parallel)
@@ -79,10 +88,14 @@ class DynamoDecider:
             chance=chance or system_chance(),
             on_throttled=self._width.throttled,
         )
+        if gates is not None:
+            requests.before_write = lambda: _refuse_closed(gates)
         self._requests = requests
         parts = Parts(requests, settings, entities, clock, history=history, payloads=payloads)
         self._history = parts.history
         self._one = parts.one
+        if brake is not None:
+            self._one.before_parking = lambda parking: brake.park((parking,))
         self._settled = SettledMemory(requests, settings.table)
 
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
@@ -160,3 +173,9 @@ class DynamoDecider:
             # Another one knows of a newer owner still.
             place, standing = fence_of(unmet.item)
             fences[place] = max(standing, fences[place])
+
+
+def _refuse_closed(gates: Gatekeeper) -> None:
+    view = gates.view()
+    if view.waits is not None or view.holds:
+        raise Outdated

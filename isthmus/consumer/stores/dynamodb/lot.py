@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.change import Change
 from isthmus.consumer.deciding import BEHIND
-from isthmus.consumer.stores.dynamodb.bodies import Bodies
+from isthmus.consumer.stores.dynamodb.bodies import NAMES, Bodies
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
 from isthmus.consumer.stores.dynamodb.heads import DECIDING, Head, head_of, with_parked
 from isthmus.consumer.stores.dynamodb.history import History
@@ -139,7 +139,12 @@ class Lot:
             "attempts": number(int(row["attempts"]["N"]) + 1),
             "last_at": number(now_ms),
         }
-        self._requests.transact([self.rewritten(row, head, sets, []), *self.heads(standing.lot, head)])
+        actions = [self.rewritten(row, head, sets, []), *self.heads(standing.lot, head)]
+        if row["reason"]["S"] == BEHIND:
+            # It only waited behind another one until now, and has no copy for the dead-letter queue yet.
+            held = {name: row[name] for name in NAMES if name in row}
+            actions.append(put_new(self._settings.table, outbox_item(parking, held, now_ms), PARTITION_KEY))
+        self._requests.transact(actions)
         return head
 
     def rewritten(self, row: "Item", head: Head, sets: "dict[str, Attribute]", removes: Sequence[str]) -> Action:

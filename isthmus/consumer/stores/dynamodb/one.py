@@ -26,7 +26,7 @@ from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.standing import Looking, Standing
 from isthmus.consumer.stores.dynamodb.values import text
 from isthmus.consumer.stores.dynamodb.writes import Action
-from isthmus.consumer.stores.port import Delivered, Entity, Refusal
+from isthmus.consumer.stores.port import Delivered, Entity, Parking, Refusal
 from isthmus.errors import Fatal, Poison
 from isthmus.payloads import Folder, Payloads
 from isthmus.pipeline import Row
@@ -92,6 +92,8 @@ class OneByOne:
         self._effects = Effects(settings, marks)
         self._payloads = payloads
         self._clock = clock
+        self.before_parking: Callable[[Parking], object] = lambda _: None
+        """Told of each change before it is parked. What it raises leaves everything as it was."""
 
     def decide(self, delivered: Delivered, settled: set[str]) -> Decided:
         """Decide one change that passed the fence. What it returns is durable, but for its tells.
@@ -339,6 +341,7 @@ class OneByOne:
     ) -> Decided:
         """Park a change, and write what happens with it. Raises `Unmet`."""
         parking = parking_of(delivered, refusal)
+        self.before_parking(parking)
         try:
             self._lot.park(standing, parking, self._clock.now_ms(), besides)
         except Refusing as refusing:

@@ -55,6 +55,8 @@ class Requests:
         self._stop = stop
         self._chance = chance
         self._on_throttled = on_throttled
+        self.before_write: Callable[[], object] = lambda: None
+        """Asked before each attempt at a conditional write, not of histories. What it raises undoes it."""
 
     def write(self, action: Action) -> None:
         """Write one item in one request. Raises `Unmet` with what stands there, and `Poison` for a refused value."""
@@ -165,6 +167,7 @@ class Requests:
         return self._patiently(ask)
 
     def _one(self, send: Callable[..., Any], action: Action) -> None:
+        self.before_write()
         try:
             send(**action.members, ReturnValuesOnConditionCheckFailure="ALL_OLD")
         except Exception as error:
@@ -174,6 +177,7 @@ class Requests:
             raise classify(error) from error
 
     def _all(self, wanted: Sequence[Mapping[str, Any]], ours: int) -> None:
+        self.before_write()
         try:
             self._client.transact_write_items(TransactItems=wanted)
         except Exception as error:

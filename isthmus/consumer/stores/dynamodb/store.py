@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Kind
+from isthmus.clock import SystemClock
 from isthmus.consumer.stores.dynamodb import schema
+from isthmus.consumer.stores.dynamodb.bodies import Bodies
 from isthmus.consumer.stores.dynamodb.checks import check_entity
+from isthmus.consumer.stores.dynamodb.outbox import DynamoOutbox
 from isthmus.consumer.stores.dynamodb.pruning import Pruning
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.port import Entity, Pruned
 from isthmus.lifecycle import Stop, ThreadStop
+from isthmus.payloads import Payloads
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -67,3 +71,9 @@ class DynamoStore:
         requests = Requests(self._client, self._settings, stop=stop, chance=self._chance)
         pruning = Pruning(requests, self._settings, marks, stop, portion)
         return pruning.run(tables, memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
+
+    def outbox(self, payloads: Payloads | None = None, *, stop: Stop | None = None) -> DynamoOutbox:
+        """Give what waits for the dead-letter queue."""
+        requests = Requests(self._client, self._settings, stop=stop or self._stop, chance=self._chance)
+        bodies = Bodies(requests, self._settings.table, payloads, SystemClock())
+        return DynamoOutbox(requests, self._settings.table, bodies, holds_payloads=payloads is not None)

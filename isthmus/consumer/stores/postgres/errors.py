@@ -1,6 +1,6 @@
-"""What each error of PostgreSQL means for the change, the batch or the process.
+"""What each error of PostgreSQL means for the change, the batch or the process, by the rows of `isthmus.errortable`.
 
-PostgreSQL, "PostgreSQL Error Codes", appendix A: the first two characters of a code are its class.
+The words in which it is said are here, and the few cases where the code alone does not tell.
 """
 
 import re
@@ -10,45 +10,34 @@ from contextlib import contextmanager
 import psycopg
 
 from isthmus.consumer.stores.port import Doubtful
-from isthmus.errors import UNKNOWN, Fatal, IsthmusError, Missing, Poison, Refused, TargetDown, Transient
+from isthmus.errors import HANDLER_HANGS, Fatal, IsthmusError, Missing, Poison, Refused, TargetDown
+from isthmus.errortable import (
+    POSTGRESQL,
+    REFUSED,
+    STATEMENT,
+    UNKNOWN_TO_AN_ADAPTER,
+    VALUES,
+    Meaning,
+    Then,
+    by_class,
+    by_sqlstate,
+    meanings,
+)
 
-_AGAIN = {
-    "40001": "serialization",
-    "40P01": "deadlock",
-    "40003": "unknown-completion",
-    "55P03": "locked",
-    "57014": "cancelled",
-    "25P03": "idle-too-long",
-    "25P04": "transaction-too-long",
-    "57P05": "idle-too-long",
-}
-_AWAY = {
-    "53100": "disk-full",
-    "53200": "no-memory",
-    "53300": "too-many-connections",
-    "57P01": "shut-down",
-    "57P02": "crashed",
-    "57P03": "starting",
-    "57P04": "database-dropped",
-    "25006": "read-only",
-}
-_AWAY_CLASSES = {"08": "connection", "53": "no-resources", "57": "shut-down", "58": "io-error"}
-_VALUE_CLASSES = {"21", "22", "44", "54"}
-"""Two rows that a trigger made one, data exceptions, a view's check option, and limits that one value exceeds."""
-_CONSTRAINT_CLASSES = {"23", "27"}
-_TRIGGER_CLASSES = {"P0", "09", "2F", "38", "39"}
-"""What only a function of the user's raises."""
-_WRONG_CLASSES = {"42", "0A", "0L", "2D", "3F"}
 _REFUSED = {
     "28000": "does not let us in",
     "28P01": "does not accept the password",
     "3D000": "has no such database",
     "42501": "does not give us the right",
 }
+"""The words for those codes that the table has as `refused`."""
+_BY_CLASS = meanings(VALUES) | meanings(POSTGRESQL)
+_STALE_STATEMENT = meanings(POSTGRESQL)["26000"]
 _SPEAK_OF_NAMES = {"42501", "42703", "42P01", "42P10", "3F000", "3D000", "28000", "28P01"}
 """Codes whose words are only of tables, schemas and users: the other ones quote a statement, or a value."""
-LOST = frozenset({"plan-changed", "read-only", "unknown-completion"})
-"""After these causes a connection is made anew: its prepared plans are of no use, or its server only reads now."""
+LOST = frozenset({"plan-changed", "read-only", "unknown-completion", HANDLER_HANGS})
+"""After these causes a connection is made anew: its prepared plans are of no use, its server only reads now, or a
+handler that hangs may look at rows of it yet."""
 _STALE_PLAN = "RevalidateCachedQuery"
 """The function of the server that says so: the words depend on its language (src/backend/utils/cache/plancache.c)."""
 _RAISE = "exec_stmt_raise"
@@ -72,15 +61,16 @@ def translate(error: BaseException) -> IsthmusError:
 
     No message holds a value of a row: PostgreSQL quotes them in its own, so only names are taken from it.
     """
-    if isinstance(error, UnicodeEncodeError):
-        return Poison("value", "half of a surrogate pair")
     code = error.sqlstate if isinstance(error, psycopg.Error) else None
     if code is not None and isinstance(error, psycopg.Error):
         return _by_code(error, code)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return TargetDown(f"The front office does not answer: {_short(error)}.", cause="connection")
-    if isinstance(error, psycopg.DataError):
-        return Poison("value", "a value that PostgreSQL cannot hold")
+    meaning = by_class(type(error), _BY_CLASS)
+    if isinstance(error, UnicodeEncodeError) and meaning is not None:
+        return meaning.error("half of a surrogate pair")
+    if meaning is not None and meaning.then is Then.POISON:
+        return meaning.error("a value that PostgreSQL cannot hold")
+    if meaning is not None and meaning.then is Then.TARGET_DOWN:
+        return meaning.error(f"The front office does not answer: {_short(error)}.")
     return WrongStatement(f"The front office refuses a statement: {_short(error)}.", hint=_HINT)
 
 
@@ -99,49 +89,39 @@ def translate_connecting(error: psycopg.Error) -> IsthmusError:
 
 
 def _by_code(error: psycopg.Error, code: str) -> IsthmusError:
-    kind, named = code[:2], _named(error, code)
-    # The user has changed the table under a prepared statement.
-    stale = code == "26000" or (code == "0A000" and error.diag.source_function == _STALE_PLAN)
-    again = "plan-changed" if stale else _AGAIN.get(code)
-    away = _AWAY.get(code) or _AWAY_CLASSES.get(kind)
-    if (again or away) and error.diag.source_function == _RAISE:
+    named = _named(error, code)
+    meaning = by_sqlstate(code) or UNKNOWN_TO_AN_ADAPTER
+    if code == "0A000" and error.diag.source_function == _STALE_PLAN:
+        # The user has changed the table under a prepared statement.
+        meaning = _STALE_STATEMENT
+    if meaning.then is Then.POISON:
+        return meaning.error(named)
+    if error.diag.source_function == _RAISE:
         # Only the user's own function says that it will pass: a row for which it says so every time stops nobody.
-        return Doubtful("trigger", named)
-    if again is not None:
-        return Transient(f"The front office asks to try again: {named}.", cause=again)
-    if away is not None:
-        return TargetDown(f"The front office cannot go on: {named}.", cause=away)
-    reason = _reason(error, kind)
-    return Poison(reason, named) if reason is not None else _misfortune(error, code, named)
+        passes = meaning.then is not Then.FATAL and meaning is not UNKNOWN_TO_AN_ADAPTER
+        return Doubtful("trigger", named) if passes else Poison("trigger", named)
+    match meaning.then:
+        case Then.TRANSIENT if meaning is UNKNOWN_TO_AN_ADAPTER:
+            return meaning.error(f"The front office failed for an unknown reason: {named}.")
+        case Then.TRANSIENT:
+            return meaning.error(f"The front office asks to try again: {named}.")
+        case Then.TARGET_DOWN:
+            return meaning.error(f"The front office cannot go on: {named}.")
+        case _:
+            return _misfortune(error, code, named, meaning)
 
 
-def _misfortune(error: psycopg.Error, code: str, named: str) -> IsthmusError:
+def _misfortune(error: psycopg.Error, code: str, named: str, meaning: Meaning) -> IsthmusError:
+    of_its_class = by_sqlstate(code[:2])
+    if of_its_class is not None and of_its_class.word == STATEMENT and error.diag.context:
+        # Where the user's own code in the database is wrong, the server names the function in the context, which none
+        # of our statements has for these classes. A right that only the function lacks is its own trouble too: whether
+        # it is asked may depend on the row.
+        return Poison("trigger", named)
     told = _short(error) if code in _SPEAK_OF_NAMES else named
-    if code in _REFUSED:
-        return Refused(f"The front office {_REFUSED[code]}: {told}.", hint=_HINT)
-    if code[:2] in _WRONG_CLASSES:
-        return WrongStatement(f"The front office refuses a statement: {told}.", hint=_HINT)
-    return Transient(f"The front office failed for an unknown reason: {named}.", cause=UNKNOWN)
-
-
-def _reason(error: psycopg.Error, kind: str) -> str | None:
-    """Give the reason for which a change is poison, None where it is not its fault."""
-    if kind in _CONSTRAINT_CLASSES:
-        return "constraint"
-    if _is_by_a_trigger(error, kind):
-        return "trigger"
-    return "value" if kind in _VALUE_CLASSES else None
-
-
-def _is_by_a_trigger(error: psycopg.Error, kind: str) -> bool:
-    """Say whether the user's own code in the database raised it, or is wrong itself.
-
-    Where it is, the server names the function in the context, which none of our statements has for these classes. A
-    right that only the function lacks is its own trouble too: whether it is asked may depend on the row.
-    """
-    raised = error.diag.source_function == _RAISE and kind not in _VALUE_CLASSES
-    wrong = kind in _WRONG_CLASSES and bool(error.diag.context)
-    return kind in _TRIGGER_CLASSES or raised or wrong
+    if meaning.word == REFUSED:
+        return Refused(f"The front office {_REFUSED[code]}: {told}.", hint=meaning.hint)
+    return WrongStatement(f"The front office refuses a statement: {told}.", hint=meaning.hint)
 
 
 def _named(error: psycopg.Error, code: str) -> str:

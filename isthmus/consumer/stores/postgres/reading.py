@@ -6,14 +6,16 @@ from typing import Any
 
 from isthmus.clock import SystemClock
 from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.held import Held, HeldGate
 from isthmus.consumer.stores.lot import ParkedKey, Selection, Waiting
 from isthmus.consumer.stores.postgres import looking
 from isthmus.consumer.stores.postgres.connection import PostgresAddress, connected
 from isthmus.consumer.stores.postgres.errors import WrongStatement, translated
 from isthmus.consumer.stores.postgres.looking import Ask
 from isthmus.consumer.stores.postgres.names import placed
+from isthmus.consumer.stores.postgres.statements import HELD
 from isthmus.consumer.stores.postgres.watchdog import Watchdog
-from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
+from isthmus.consumer.stores.reading import MOST_HELD, HistoryRow, ParkedReason, ParkedRow, Trace
 from isthmus.errors import Missing
 
 _COUNTS = """SELECT 'guards', count(*) FROM {s}.guard
@@ -28,13 +30,18 @@ _COUNTS = """SELECT 'guards', count(*) FROM {s}.guard
 _BY_REASON = """SELECT reason, count(*), sum(changes)::bigint
     FROM (SELECT reason, key, count(*) AS changes FROM {s}.parked GROUP BY reason, key) AS parked_keys
     GROUP BY reason ORDER BY 3 DESC, reason"""
+_HELD_BY_GATE = """SELECT gate, count(*), sum(changes)::bigint, min(since)
+    FROM (SELECT gate, key, count(*) AS changes, min(held) AS since FROM {s}.held GROUP BY gate, key) AS held_keys
+    GROUP BY gate ORDER BY 3 DESC, gate"""
+_HELD_OF = f"SELECT {HELD} FROM {{s}}.held WHERE key = %(key)s ORDER BY place LIMIT %(most)s"  # noqa: S608 - constants only
 _KNOWN = """SELECT %(name)s::text WHERE EXISTS (SELECT 1 FROM {s}.guard WHERE key = %(name)s)
     OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = %(name)s)
+    OR EXISTS (SELECT 1 FROM {s}.held WHERE key = %(name)s)
     OR EXISTS (SELECT 1 FROM {s}.history WHERE key = %(name)s)"""
 # Some of these have no index on the ID; a person asks rarely.
 _KEY_OF_TXN = tuple(
     f"SELECT key FROM {{s}}.{table} WHERE txn = %(name)s LIMIT 1"  # noqa: S608 - constants only
-    for table in ("ledger", "history", "parked", "guard")
+    for table in ("ledger", "history", "parked", "held", "guard")
 )
 _GUARD = "SELECT version, txn, rowhash, deleted, entity FROM {s}.guard WHERE key = %(key)s"
 _LEDGER = "SELECT decided FROM {s}.ledger WHERE txn = %(name)s"
@@ -80,6 +87,16 @@ class PostgresReader:
         with self._moment() as ask:
             return looking.parked_of(ask, key, skip, most)
 
+    def held_by_gate(self) -> list[HeldGate]:
+        """Give how much is held for which gate, the most changes first."""
+        with self._moment() as ask:
+            return [HeldGate(*row) for row in ask(_HELD_BY_GATE)]
+
+    def held_of(self, key: str, *, most: int = 100) -> list[Held]:
+        """Give the first that are held of a key."""
+        with self._moment() as ask:
+            return [Held(*row) for row in ask(_HELD_OF, key=key, most=most)]
+
     @contextmanager
     def _moment(self) -> Iterator[Ask]:
         """Read in one transaction: what is decided meanwhile is not seen by half."""
@@ -108,5 +125,6 @@ def _trace(ask: Ask, key: str, txn: str) -> Trace:
         guard=Guard(*guard[0]) if guard else None,
         history=[HistoryRow(*row) for row in history],
         parked=[ParkedRow(*row) for row in ask(_PARKED, key=key)],
+        held=[Held(*row) for row in ask(_HELD_OF, key=key, most=MOST_HELD)],
         took_effect_ms=ledger[0][0] if ledger else None,
     )

@@ -12,7 +12,7 @@ MONTHS_AHEAD = 2
 
 PARTITIONED = ("ledger", "history")
 """By the month of the change's own time, which is the same each time it comes: what is old is dropped, not deleted."""
-TABLES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "audit", "fence", "history")
+TABLES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "audit", "held", "gate", "fence", "history")
 
 _TEXT = 'text COLLATE "C" NOT NULL'
 """Compared byte by byte: faster than by any language's rules, and versions must be compared so."""
@@ -50,6 +50,18 @@ _TABLES = (
         deed {_TEXT}, key {_TEXT}, txn {_TEXT}, version {_TEXT}, source {_TEXT}, entity {_TEXT}, reason {_TEXT},
         message {_TEXT}, event bytea NOT NULL, made bytea)""",
     "CREATE INDEX IF NOT EXISTS audit_key ON {s}.audit (key, txn)",
+    # What closed gates keep back, per key in the order of `place`.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.held (
+        place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key {_TEXT}, txn {_TEXT}, version {_TEXT},
+        rowhash {_TEXT}, source {_TEXT}, entity {_TEXT}, epoch bigint NOT NULL, detected {_TEXT},
+        arrived bigint NOT NULL, gate {_TEXT}, event bytea NOT NULL, decodable boolean NOT NULL, shard {_TEXT},
+        sequence {_TEXT}, held bigint NOT NULL, UNIQUE (key, txn))""",
+    "CREATE INDEX IF NOT EXISTS held_order ON {s}.held (key, place)",
+    # The gates themselves, mirrored where `gate.strict` asks for it: a handful of rows.
+    f"""CREATE TABLE IF NOT EXISTS {{s}}.gate (
+        name {_TEXT} PRIMARY KEY, process {_TEXT}, source {_TEXT}, entity {_TEXT}, prefix {_TEXT},
+        closed boolean NOT NULL, mode {_TEXT}, who {_TEXT}, reason {_TEXT}, since bigint NOT NULL, until bigint,
+        revision bigint NOT NULL)""",
     f"""CREATE TABLE IF NOT EXISTS {{s}}.fence (
         source {_TEXT}, lane integer NOT NULL, epoch bigint NOT NULL, PRIMARY KEY (source, lane))""",
     # For `isthmus trace`; no safety rests on it.

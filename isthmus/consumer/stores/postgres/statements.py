@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.change import GENERATION_DIGITS, SETTLED_ROW_PREFIX
+from isthmus.checkpoint.gates import Covers, Gate, Mode
 from isthmus.consumer.stores.lot import Audited
-from isthmus.consumer.stores.port import Delivered, Parking, Told
+from isthmus.consumer.stores.port import Delivered, Keeping, Parking, Told
 from isthmus.consumer.stores.postgres.names import beyond, bytes_array, number_array, placed, text_array
 
 _MONTH = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
@@ -17,6 +18,10 @@ _NO_MONTH = "0001-01-01"
 _PARKED = (
     "key, txn, version, rowhash, source, entity, epoch, detected, arrived, reason, message, stage, event, decodable, "
     "shard, sequence, first_at, last_at"
+)
+HELD = (
+    "key, txn, version, rowhash, source, entity, epoch, detected, arrived, gate, event, decodable, shard, "
+    "sequence, held"
 )
 _WAITING = _PARKED.replace("first_at", "attempts, first_at")
 _AUDIT = "at, deed, who, why, key, txn, version, source, entity, reason, message, event, made"
@@ -50,6 +55,15 @@ class Statements:
     free: str
     save_parked: str
     save_outbox: str
+    held_keys: str
+    held_here: str
+    gates: str
+    held_of: str
+    held_heads: str
+    save_held: str
+    drained: str
+    mirror_alone: str
+    mirror: str
     save_fence: str
     save_history: str
 
@@ -77,14 +91,20 @@ WAITING = f"""SELECT {_WAITING},
 _ROW_SETTLED = f"""SELECT txn FROM {{s}}.settled
     WHERE txn >= '{SETTLED_ROW_PREFIX}' AND txn < '{beyond(SETTLED_ROW_PREFIX)}' LIMIT 1"""
 _PLAIN = """SELECT NOT (EXISTS (SELECT 1 FROM {s}.fence WHERE source = ANY (%s::text[]) AND epoch > %s)
-        OR EXISTS (SELECT 1 FROM {s}.parked WHERE key = ANY (%s::text[]))
+        OR EXISTS (SELECT 1 FROM (SELECT key FROM {s}.parked UNION ALL SELECT key FROM {s}.held) AS waiting
+            WHERE key = ANY (%s::text[]))
+        OR EXISTS (SELECT 1 FROM {s}.gate WHERE closed)
         OR EXISTS (SELECT 1 FROM {s}.settled WHERE txn = ANY (%s::text[]))
         OR EXISTS (SELECT 1 FROM {s}.ledger WHERE txn = ANY (%s::text[]))"""
 
 _TEXTS = {
     # A statement of its own, before any that reads: each sees what was committed when it began, and who waited here
     # must see what the one before it wrote. In one order, so that nobody waits in a ring.
-    "lock": "SELECT pg_advisory_xact_lock(%s, lane) FROM unnest(%s::integer[]) AS lane",
+    # And beside whoever else decides: a gate is mirrored alone, when everybody who found it open has ended. That first:
+    # who waits for it holds no lane that those who go on may want.
+    "lock": """WITH p (space, lanes) AS (SELECT %s::integer, %s::integer[])
+        SELECT pg_advisory_xact_lock_shared(p.space, -3) FROM p
+        UNION ALL SELECT pg_advisory_xact_lock(p.space, lane) FROM p, unnest(p.lanes) AS lane""",
     "fences": "SELECT source, lane, epoch FROM {s}.fence WHERE source = ANY (%s::text[])",
     "guards": "SELECT key, version, txn, rowhash, deleted, entity FROM {s}.guard WHERE key = ANY (%s::text[])",
     "ledger": "SELECT txn, rowhash FROM {s}.ledger WHERE txn = ANY (%s::text[])",
@@ -137,6 +157,28 @@ _TEXTS = {
     "save_outbox": """INSERT INTO {s}.outbox (key, txn, source, reason, shard, sequence, event, written)
         SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
             %s::bytea[])""",
+    "held_keys": "SELECT DISTINCT key FROM {s}.held WHERE key = ANY (%s::text[])",
+    "held_here": """SELECT h.key, h.txn, h.rowhash FROM {s}.held h
+        JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON h.key = j.key AND h.txn = j.txn""",
+    "gates": "SELECT process, source, entity, prefix, closed, mode, who, reason, since, until, revision "
+    "FROM {s}.gate WHERE closed",
+    "held_of": "SELECT h.* FROM unnest(%s::text[]) WITH ORDINALITY AS k (key, number) CROSS JOIN LATERAL (SELECT "
+    + HELD
+    + ", place FROM {s}.held WHERE key = k.key ORDER BY place LIMIT %s) h ORDER BY k.number, h.place",
+    "held_heads": """SELECT f.key, h.source, h.entity
+        FROM (SELECT DISTINCT ON (key) key, place FROM {s}.held WHERE key > %s ORDER BY key, place LIMIT %s) f
+        JOIN {s}.held h ON h.place = f.place ORDER BY f.key""",
+    "save_held": "INSERT INTO {s}.held (held, " + HELD.replace(", held", "") + """)
+        SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
+            %s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::boolean[], %s::text[], %s::text[])""",
+    "drained": """DELETE FROM {s}.held h USING unnest(%s::text[], %s::text[]) AS r (key, txn)
+        WHERE h.key = r.key AND h.txn = r.txn""",
+    "mirror_alone": "SELECT pg_advisory_xact_lock(%s, -3)",
+    "mirror": """INSERT INTO {s}.gate AS g (name, process, source, entity, prefix, closed, mode, who, reason, since,
+            until, revision) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (name) DO UPDATE SET closed = EXCLUDED.closed, mode = EXCLUDED.mode, who = EXCLUDED.who,
+            reason = EXCLUDED.reason, since = EXCLUDED.since, until = EXCLUDED.until, revision = EXCLUDED.revision
+        WHERE (g.since, g.revision) < (EXCLUDED.since, EXCLUDED.revision)""",
     "save_fence": """INSERT INTO {s}.fence AS f (source, lane, epoch)
         SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[]) ORDER BY 1, 2
         ON CONFLICT (source, lane) DO UPDATE SET epoch = greatest(f.epoch, EXCLUDED.epoch)""",
@@ -189,6 +231,28 @@ def parked_arrays(parked: Sequence[Parking]) -> list[str]:
     events = bytes_array([parking.event for parking in parked])
     decodable = text_array([str(parking.delivered.decoded) for parking in parked])
     return [*arrays[:-2], events, decodable, *arrays[-2:]]
+
+
+def held_arrays(held: Sequence[Keeping]) -> list[str]:
+    """Give the arrays of `save_held`."""
+    rows = []
+    for (change, shard, sequence, arrived, _, _), gate, _ in held:
+        head = (change.key, change.id, change.version, change.rowhash, change.source, change.entity)
+        rows.append((*head, str(change.epoch), change.time, str(arrived), gate, shard, sequence))
+    arrays = _texts(rows)
+    events = bytes_array([keeping.event for keeping in held])
+    return [*arrays[:-2], events, text_array([str(keeping.delivered.decoded) for keeping in held]), *arrays[-2:]]
+
+
+def gate_values(gate: Gate) -> list[Any]:
+    """Give the values of `mirror`."""
+    told = (gate.closed, str(gate.mode), gate.who, gate.reason, gate.since_ms, gate.until_ms, gate.revision)
+    return [gate.name, *gate.covers, *told]
+
+
+def gate_of(row: Sequence[Any]) -> Gate:
+    """Give what a row of `gates` says."""
+    return Gate(Covers(*row[:4]), row[4], Mode(row[5]), *row[6:])
 
 
 def outbox_arrays(outbox: Sequence[Parking]) -> list[str]:

@@ -4,10 +4,13 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
+from typing import Any
 
 import psycopg
 
+from isthmus.checkpoint.gates import Gate
 from isthmus.clock import Clock, SystemClock
+from isthmus.consumer.stores.held import HeldHead
 from isthmus.consumer.stores.port import Delivered, Entity, Pruned, TableMapping, Taken
 from isthmus.consumer.stores.postgres import schema
 from isthmus.consumer.stores.postgres.checks import check_mapping
@@ -15,6 +18,7 @@ from isthmus.consumer.stores.postgres.columns import Shape, columns_of
 from isthmus.consumer.stores.postgres.connection import Connection, PostgresAddress, connect, connected, durably
 from isthmus.consumer.stores.postgres.errors import LOST, translate, translated
 from isthmus.consumer.stores.postgres.lanes import BEGIN, Locks
+from isthmus.consumer.stores.postgres.outbox import PostgresOutbox
 from isthmus.consumer.stores.postgres.own import (
     check_own,
     refuse_another,
@@ -26,11 +30,12 @@ from isthmus.consumer.stores.postgres.own import (
 from isthmus.consumer.stores.postgres.pruning import Pruning, Turns, make_months
 from isthmus.consumer.stores.postgres.quick import Quick
 from isthmus.consumer.stores.postgres.rows import EntityStatements, Found, written_columns
-from isthmus.consumer.stores.postgres.statements import Statements
+from isthmus.consumer.stores.postgres.statements import Statements, gate_values
 from isthmus.consumer.stores.postgres.unit import PostgresUnit
 from isthmus.consumer.stores.postgres.watchdog import Watchdog
 from isthmus.errors import Poison, Transient
 from isthmus.lifecycle import Stop
+from isthmus.payloads import Payloads
 
 _ALONE = 500
 """Transactions after a deadlock whose effects run alone: PostgreSQL waits a second before it looks for the next one."""
@@ -116,10 +121,27 @@ class PostgresStore:
                 memory_before_ms=memory_before_ms, history_before_ms=history_before_ms, today=self._today()
             )
 
+    def held_heads(self, *, after: str = "", most: int = 100) -> list[HeldHead]:
+        """Give the first held change of each key behind `after`."""
+        with connected(self._address, self._watchdog) as connection, translated():
+            found: Any = connection.execute(self._texts.held_heads, (after, most))
+            return [HeldHead(*row) for row in found]
+
+    def mirror(self, gates: Sequence[Gate]) -> None:
+        """Write gates beside what they guard, when whoever decides now has ended."""
+        with connected(self._address, self._watchdog) as connection, self._transaction(connection):
+            connection.execute(self._texts.mirror_alone, (self._locks.space,))
+            for gate in gates:
+                connection.execute(self._texts.mirror, gate_values(gate))
+
     def versions(self) -> tuple[int | None, int]:
         """Give the version of our own tables, None where there are none, and the one that `prepare` makes."""
         with connected(self._address, self._watchdog) as connection, translated():
             return version_of(connection, self._address.schema), schema.SCHEMA_VERSION
+
+    def outbox(self, _payloads: Payloads | None = None, *, stop: Stop | None = None) -> PostgresOutbox:  # noqa: ARG002 - the port's
+        """Give what waits for the dead-letter queue: all of it lies here, and one attempt is enough."""
+        return PostgresOutbox(self._address, self._watchdog)
 
     def _open(self) -> tuple[Connection, Found]:
         connection = connect(self._address, self._watchdog)
@@ -196,7 +218,15 @@ class PostgresSession:
         if unit.rows_settled is not None:
             self._asks_rows = unit.rows_settled
 
-    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+    def take(
+        self,
+        batch: Sequence[Delivered],
+        entities: Sequence[Entity],
+        now_ms: int,
+        *,
+        history: bool,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> Taken:
         """Try the quick way: all of the batch takes effect, durably, or nothing is changed."""
         connection = self.connected()
         with self._undoing(connection), translated():
@@ -204,6 +234,8 @@ class PostgresSession:
             connection.execute(BEGIN)
             quick = Quick(connection, self._texts, self._found, self._locks, asks_rows=self._asks_rows)
             taken = quick.take(batch, entities, now_ms, history=history)
+            if taken.done:
+                confirm()
             # A constraint that is asked only at the commit refuses here; the other way finds whose it is.
             return taken if taken.done and _committed(connection) else self._not_taken(connection, taken)
 

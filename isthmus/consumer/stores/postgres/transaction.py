@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -20,6 +20,8 @@ _ALLOWED = re.compile(
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 """Statements on rows. Anything else could end the transaction or change how it is kept."""
+_CANCEL_SECONDS = 5.0
+"""For asking the server, over a connection of its own, to cancel what runs."""
 _FAILED = psycopg.pq.TransactionStatus.INERROR
 
 
@@ -83,9 +85,16 @@ class PostgresTransaction:
             error = Poison("handler-statement", error.message)
         if isinstance(error, Poison):
             self._refusal = error
-        else:
+        elif self._failure is None:
             self._failure = error
-        return error
+        return error if isinstance(error, Poison) else self._failure or error
+
+    def interrupt(self, error: IsthmusError) -> None:
+        """End the statement that another thread waits for; see `isthmus.consumer.lending.Interruptible`."""
+        self._failure = error
+        # What cannot be cancelled ends by the server's own limit, or by the watchdog.
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def lose_turn(self) -> None:
         """Take in that a savepoint gave back what was locked after it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from isthmus.change import SETTLED_ROW_PREFIX, Change, Outcome, Verb, settled_row
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import Effects, Entity, Log, PoisonIn, Told, Undone
 from isthmus.consumer.stores.postgres import statements as sql
@@ -62,6 +63,7 @@ class PostgresUnit:
                 fences, guards = run(texts.fences, (sources,)), run(texts.guards, (keys,))
                 ledger, settled = run(texts.ledger, (txns,)), run(texts.settled, (txns,))
                 newest = run(texts.newest_parked, (keys,))
+                held_keys, gates = run(texts.held_keys, (keys,)), run(texts.gates)
             memory.fences = {(source, lane): epoch for source, lane, epoch in fences}
             memory.guards = {key: Guard(*guard) for key, *guard in guards}
             memory.ledger = dict(ledger)
@@ -76,7 +78,23 @@ class PostgresUnit:
                 places = [change for change in changes if change.key in memory.newest_parked]
                 arrays = text_array([each.key for each in places]), text_array([each.id for each in places])
                 memory.parked = {(key, txn): rowhash for key, txn, rowhash in run(texts.parked, arrays)}
+            memory.gates = [sql.gate_of(row) for row in gates]
+            memory.held_keys = {key for (key,) in held_keys}
+            if memory.held_keys:
+                places = [change for change in changes if change.key in memory.held_keys]
+                arrays = text_array([each.key for each in places]), text_array([each.id for each in places])
+                memory.held = {(key, txn): rowhash for key, txn, rowhash in run(texts.held_here, arrays)}
         return memory
+
+    def held(self, keys: Sequence[str], each: int) -> list[Held]:
+        """Give the first that are held of these keys, locked."""
+        self._patience()
+        with translated():
+            # Not in one with what reads: that must see what was committed while it waited for the lock.
+            with pipelined(self._connection):
+                self._run(self._texts.lock, (self._locks.space, self._locks.of(keys)))
+                found = self._run(self._texts.held_of, (text_array(list(keys)), each))
+            return [Held(*row[:-1]) for row in found]
 
     def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
         """Give the first of what is parked of a key."""
@@ -208,10 +226,17 @@ class PostgresUnit:
             run(texts.save_parked, (now, now, *sql.parked_arrays(list(log.parked.values()))))
         if log.outbox:
             run(texts.save_outbox, (now, *sql.outbox_arrays(log.outbox)))
+        self._save_held(log)
         if log.fences:
             run(texts.save_fence, sql.fence_arrays(log.fences))
         if told:
             run(texts.save_history, (now, *sql.history_arrays(told)))
+
+    def _save_held(self, log: Log) -> None:
+        if log.drained:
+            self._run(self._texts.drained, sql.place_arrays(log.drained))
+        if log.held:
+            self._run(self._texts.save_held, (log.decided_ms, *sql.held_arrays(list(log.held.values()))))
 
     def _save_redriven(self, log: Log) -> None:
         run, texts, now = self._run, self._texts, log.decided_ms

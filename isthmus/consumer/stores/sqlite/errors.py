@@ -4,23 +4,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from isthmus.errors import Fatal, IsthmusError, Poison, TargetDown, Transient
+from isthmus.errors import Fatal, IsthmusError
+from isthmus.errortable import SQLITE, STATEMENT, UNKNOWN_TO_AN_ADAPTER, VALUES, Meaning, Then, by_class, meanings
 
-_BUSY = {sqlite3.SQLITE_BUSY: "busy", sqlite3.SQLITE_LOCKED: "locked", sqlite3.SQLITE_INTERRUPT: "interrupted"}
-_AWAY = {
-    sqlite3.SQLITE_FULL: "disk-full",
-    sqlite3.SQLITE_IOERR: "io-error",
-    sqlite3.SQLITE_CANTOPEN: "cannot-open",
-    sqlite3.SQLITE_READONLY: "read-only",
-    sqlite3.SQLITE_PROTOCOL: "busy",
-    sqlite3.SQLITE_NOMEM: "no-memory",
-}
-_REFUSED_VALUE = {
-    sqlite3.SQLITE_CONSTRAINT: "constraint",
-    sqlite3.SQLITE_MISMATCH: "wrong-type",
-    sqlite3.SQLITE_TOOBIG: "too-large",
-}
-_WRONG_STATEMENT = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_AUTH)
+_BY_CODE: dict[int, Meaning] = {getattr(sqlite3, name): meaning for name, meaning in meanings(SQLITE).items()}
+_BY_CLASS = {name: meaning for name, meaning in meanings(VALUES).items() if name != "ValidationError"}
 _PRIMARY = 0xFF
 """The low byte of an extended result code is the primary one."""
 _HINT = "Run `isthmus check`."
@@ -37,24 +25,29 @@ def translate(error: Exception) -> IsthmusError:
     """
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(code, int):
-        return _by_code(error, code & _PRIMARY)
-    if isinstance(error, MemoryError):
-        return TargetDown("The front office cannot go on: out of memory.", cause="no-memory")
-    if isinstance(error, OverflowError | UnicodeEncodeError | sqlite3.DataError) or "binding parameter" in str(error):
-        return Poison("value", "a value that SQLite cannot hold")
+        return _by_code(error, _BY_CODE.get(code & _PRIMARY, UNKNOWN_TO_AN_ADAPTER))
+    named = _BY_CLASS["DataError"] if "binding parameter" in str(error) else by_class(type(error), _BY_CLASS)
+    if named is not None and named.then is Then.TARGET_DOWN:
+        return named.error("The front office cannot go on: out of memory.")
+    if named is not None:
+        return named.error("a value that SQLite cannot hold")
     # What Python finds before SQLite sees it: a wrong number of parameters, two statements at once.
     return WrongStatement(f"The front office refuses a statement: {error}.", hint=_HINT)
 
 
-def _by_code(error: Exception, primary: int) -> IsthmusError:
-    if primary in _BUSY:
-        return Transient(f"The front office is busy: {error}.", cause=_BUSY[primary])
-    if primary in _AWAY:
-        return TargetDown(f"The front office cannot go on: {error}.", cause=_AWAY[primary])
-    if primary in _REFUSED_VALUE:
-        return Poison(_REFUSED_VALUE[primary], str(error))
-    wrong = WrongStatement if primary in _WRONG_STATEMENT else Fatal
-    return wrong(f"The front office refuses a statement: {error}.", hint=_HINT)
+def _by_code(error: Exception, meaning: Meaning) -> IsthmusError:
+    match meaning.then:
+        case Then.TRANSIENT if meaning is UNKNOWN_TO_AN_ADAPTER:
+            return meaning.error(f"The front office failed for an unknown reason: {error}.")
+        case Then.TRANSIENT:
+            return meaning.error(f"The front office is busy: {error}.")
+        case Then.TARGET_DOWN:
+            return meaning.error(f"The front office cannot go on: {error}.")
+        case Then.POISON:
+            return meaning.error(str(error))
+        case Then.FATAL:
+            wrong = WrongStatement if meaning.word == STATEMENT else Fatal
+            return wrong(f"The front office refuses a statement: {error}.", hint=meaning.hint)
 
 
 @contextmanager

@@ -38,3 +38,6 @@ class SqliteOutbox:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_SENT, [(int(copy.place),) for copy in copies])
             connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Nothing is open between two looks."""

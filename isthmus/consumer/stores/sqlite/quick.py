@@ -88,12 +88,14 @@ def _plain(connection: sqlite3.Connection, batch: Sequence[Delivered]) -> bool:
     fences = {(source, lane): epoch for source, lane, epoch in run(sql.FENCES)}
     if fences and any(fenced(delivered.change, fences) for delivered in batch):
         return False
-    any_event, any_parked, any_settled, any_trail = run(sql.ANYTHING).fetchone()
-    if any_trail:
+    any_event, any_parked, any_settled, any_trail, any_held, any_gate = run(sql.ANYTHING).fetchone()
+    if any_trail or any_gate:
         return False
-    if any_parked:
+    if any_parked or any_held:
         keys = orjson.dumps([delivered.change.key for delivered in batch]).decode()
-        if run(sql.NEWEST_PARKED, (keys,)).fetchone() is not None:
+        if any_parked and run(sql.NEWEST_PARKED, (keys,)).fetchone() is not None:
+            return False
+        if any_held and run(sql.HELD_KEYS, (keys,)).fetchone() is not None:
             return False
     if any_event or any_settled:
         rows = filter(None, (settled_row(delivered.change) for delivered in batch)) if any_settled else ()

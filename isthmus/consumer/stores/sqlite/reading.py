@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isthmus.consumer.deciding import Guard
+from isthmus.consumer.stores.held import Held, HeldGate
 from isthmus.consumer.stores.lot import ParkedKey, Selection, Waiting
-from isthmus.consumer.stores.reading import HistoryRow, ParkedReason, ParkedRow, Trace
+from isthmus.consumer.stores.reading import MOST_HELD, HistoryRow, ParkedReason, ParkedRow, Trace
 from isthmus.consumer.stores.sqlite.connection import reading
 from isthmus.consumer.stores.sqlite.errors import WrongStatement
-from isthmus.consumer.stores.sqlite.statements import WAITING, waiting_of
+from isthmus.consumer.stores.sqlite.statements import HELD_OF, WAITING, held_of, waiting_of
 from isthmus.consumer.stores.sqlite.trail import WALK
 from isthmus.errors import Missing
 
@@ -26,16 +27,19 @@ _BY_REASON = """SELECT reason, count(DISTINCT key), count(*) FROM isthmus_parked
     GROUP BY reason ORDER BY count(*) DESC, reason"""
 _KNOWN = """SELECT :name WHERE EXISTS (SELECT 1 FROM isthmus_guard WHERE key = :name)
     OR EXISTS (SELECT 1 FROM isthmus_parked WHERE key = :name)
+    OR EXISTS (SELECT 1 FROM isthmus_held WHERE key = :name)
     OR EXISTS (SELECT 1 FROM isthmus_trail WHERE key = :name)"""
 # The last two have no index on the ID; a person asks rarely.
 _KEY_OF_TXN = tuple(
     f"SELECT key FROM isthmus_{table} WHERE txn = :name LIMIT 1"  # noqa: S608 - constants only
-    for table in ("history", "ledger", "parked", "guard")
+    for table in ("history", "ledger", "parked", "held", "guard")
 )
 _GUARD = "SELECT version, txn, rowhash, deleted, entity FROM isthmus_guard WHERE key = ?"
 _LEDGER = "SELECT decided FROM isthmus_ledger WHERE txn = ?"
 _HISTORY = f"""SELECT key, version, txn, outcome, source, epoch, detected, arrived, decided, shard, sequence
     FROM ({WALK}) ORDER BY version, txn, place"""  # noqa: S608 - constants only
+_HELD_BY_GATE = """SELECT gate, count(DISTINCT key), count(*), min(held) FROM isthmus_held
+    GROUP BY gate ORDER BY count(*) DESC, gate"""
 _PARKED_KEYS = """SELECT p.key, count(*), coalesce(min(CASE WHEN p.reason <> 'behind' THEN p.reason END), 'behind'),
     min(p.source), min(p.entity), min(p.first_at) FROM isthmus_parked p WHERE p.key > :after
     AND (:key IS NULL OR p.key = :key)
@@ -86,6 +90,16 @@ class SqliteReader:
             names = {"key": key, "most": most, "skip": skip, "only": None}
             return [waiting_of(row) for row in connection.execute(WAITING, names)]
 
+    def held_by_gate(self) -> list[HeldGate]:
+        """Give how much is held for which gate, the most changes first."""
+        with self._moment() as connection:
+            return [HeldGate(*row) for row in connection.execute(_HELD_BY_GATE)]
+
+    def held_of(self, key: str, *, most: int = 100) -> list[Held]:
+        """Give the first that are held of a key."""
+        with self._moment() as connection:
+            return [held_of(row) for row in connection.execute(HELD_OF, (key, most))]
+
     @contextmanager
     def _moment(self) -> Iterator[sqlite3.Connection]:
         """Read in one transaction: what is decided meanwhile is not seen by half."""
@@ -107,5 +121,6 @@ def _trace(connection: sqlite3.Connection, key: str, txn: str) -> Trace:
         guard=Guard(guard[0], guard[1], guard[2], bool(guard[3]), guard[4]) if guard is not None else None,
         history=[HistoryRow(*row) for row in connection.execute(_HISTORY, {"key": key})],
         parked=[ParkedRow(*row) for row in connection.execute(_PARKED, (key,))],
+        held=[held_of(row) for row in connection.execute(HELD_OF, (key, MOST_HELD))],
         took_effect_ms=ledger[0] if ledger is not None else None,
     )

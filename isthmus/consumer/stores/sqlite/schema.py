@@ -35,6 +35,19 @@ STATEMENTS = (
         deed TEXT NOT NULL, key TEXT NOT NULL, txn TEXT NOT NULL, version TEXT NOT NULL, source TEXT NOT NULL,
         entity TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, event BLOB NOT NULL, made BLOB)""",
     "CREATE INDEX IF NOT EXISTS isthmus_audit_key ON isthmus_audit (key, txn)",
+    # What closed gates keep back, per key in the order of `place`; what an older release made has none of it.
+    """CREATE TABLE IF NOT EXISTS isthmus_held (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, txn TEXT NOT NULL, version TEXT NOT NULL,
+        rowhash TEXT NOT NULL, source TEXT NOT NULL, entity TEXT NOT NULL, epoch INTEGER NOT NULL,
+        detected TEXT NOT NULL, arrived INTEGER NOT NULL, gate TEXT NOT NULL, event BLOB NOT NULL,
+        decodable INTEGER NOT NULL, shard TEXT NOT NULL, sequence TEXT NOT NULL, held INTEGER NOT NULL,
+        UNIQUE (key, txn))""",
+    "CREATE INDEX IF NOT EXISTS isthmus_held_order ON isthmus_held (key, place)",
+    # The gates themselves, mirrored where `gate.strict` asks for it: a handful of rows.
+    """CREATE TABLE IF NOT EXISTS isthmus_gate (
+        name TEXT PRIMARY KEY, process TEXT NOT NULL, source TEXT NOT NULL, entity TEXT NOT NULL, prefix TEXT NOT NULL,
+        closed INTEGER NOT NULL, mode TEXT NOT NULL, who TEXT NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL,
+        until INTEGER, revision INTEGER NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS isthmus_fence (
         source TEXT NOT NULL, lane INTEGER NOT NULL, epoch INTEGER NOT NULL,
         PRIMARY KEY (source, lane)) WITHOUT ROWID""",
@@ -52,5 +65,7 @@ STATEMENTS = (
 OWNED_BY = "INSERT OR IGNORE INTO isthmus_meta (name, value) VALUES ('application', '{application}')"
 """Notes whose tables they are, where nobody has."""
 
-_NAMES = ("meta", "guard", "ledger", "settled", "parked", "outbox", "audit", "fence", "history", "trail")
+_NAMES = (
+    *("meta", "guard", "ledger", "settled", "parked", "outbox", "audit", "held", "gate", "fence", "history", "trail"),
+)
 TABLES = tuple(f"isthmus_{name}" for name in _NAMES)

@@ -3,11 +3,14 @@
 from typing import Any
 
 from isthmus.change import GENERATION_DIGITS
+from isthmus.checkpoint.gates import Covers, Gate, Mode
+from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Audited, Waiting
-from isthmus.consumer.stores.port import Delivered, Parking
+from isthmus.consumer.stores.port import Delivered, Keeping, Parking
 
 ANYTHING = """SELECT EXISTS (SELECT 1 FROM isthmus_ledger), EXISTS (SELECT 1 FROM isthmus_parked),
-    EXISTS (SELECT 1 FROM isthmus_settled), EXISTS (SELECT 1 FROM isthmus_trail)"""
+    EXISTS (SELECT 1 FROM isthmus_settled), EXISTS (SELECT 1 FROM isthmus_trail), EXISTS (SELECT 1 FROM isthmus_held),
+    EXISTS (SELECT 1 FROM isthmus_gate WHERE closed)"""
 GUARDS = """SELECT g.key, g.told, g.version, g.txn, g.rowhash, g.deleted, g.entity
     FROM json_each(?) j CROSS JOIN isthmus_guard g ON g.key = j.value"""
 LEDGER = "SELECT l.txn, l.rowhash FROM json_each(?) j CROSS JOIN isthmus_ledger l ON l.txn = j.value"
@@ -16,6 +19,11 @@ NEWEST_PARKED = """SELECT p.key, p.entity, max(p.version) FROM json_each(?) j
     CROSS JOIN isthmus_parked p ON p.key = j.value GROUP BY p.key, p.entity"""
 PARKED = """SELECT p.key, p.txn, p.rowhash FROM json_each(?) j
     CROSS JOIN isthmus_parked p ON p.key = j.value ->> 0 AND p.txn = j.value ->> 1"""
+HELD_KEYS = "SELECT DISTINCT h.key FROM json_each(?) j CROSS JOIN isthmus_held h ON h.key = j.value"
+HELD_HERE = """SELECT h.key, h.txn, h.rowhash FROM json_each(?) j
+    CROSS JOIN isthmus_held h ON h.key = j.value ->> 0 AND h.txn = j.value ->> 1"""
+GATES = """SELECT process, source, entity, prefix, closed, mode, who, reason, since, until, revision FROM isthmus_gate
+    WHERE closed"""
 FENCES = "SELECT source, lane, epoch FROM isthmus_fence"
 
 SAVE_GUARD = """INSERT INTO isthmus_guard (key, version, txn, rowhash, deleted, entity, decided, told)
@@ -36,6 +44,21 @@ SAVE_OUTBOX = """INSERT INTO isthmus_outbox (key, txn, source, reason, shard, se
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 SAVE_FENCE = """INSERT INTO isthmus_fence (source, lane, epoch) VALUES (?, ?, ?)
     ON CONFLICT (source, lane) DO UPDATE SET epoch = max(epoch, excluded.epoch)"""
+
+_HELD = """key, txn, version, rowhash, source, entity, epoch, detected, arrived, gate, event, decodable, shard,
+    sequence, held"""
+HELD_OF = f"""SELECT {_HELD} FROM isthmus_held WHERE key = ? ORDER BY place LIMIT ?"""  # noqa: S608 - constants only
+"""Gives rows of `isthmus.consumer.stores.held.Held`."""
+SAVE_HELD = f"""INSERT INTO isthmus_held ({_HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""  # noqa: S608 - same
+DRAINED = "DELETE FROM isthmus_held WHERE key = ? AND txn = ?"
+HELD_HEADS = """SELECT h.key, h.source, h.entity FROM
+    (SELECT key, min(place) AS place FROM isthmus_held WHERE key > ? GROUP BY key ORDER BY key LIMIT ?) f
+    JOIN isthmus_held h ON h.place = f.place ORDER BY h.key"""
+MIRROR = """INSERT INTO isthmus_gate (name, process, source, entity, prefix, closed, mode, who, reason, since, until,
+    revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET closed = excluded.closed,
+    mode = excluded.mode, who = excluded.who, reason = excluded.reason, since = excluded.since, until = excluded.until,
+    revision = excluded.revision
+    WHERE (isthmus_gate.since, isthmus_gate.revision) < (excluded.since, excluded.revision)"""
 
 WAITING = """SELECT key, txn, version, rowhash, source, entity, epoch, detected, arrived, reason, message, stage, event,
     decodable, shard, sequence, attempts, first_at, last_at,
@@ -96,6 +119,46 @@ def parked_row(parking: Parking, now_ms: int) -> tuple[Any, ...]:
         now_ms,
         now_ms,
     )
+
+
+def held_row(keeping: Keeping, now_ms: int) -> tuple[Any, ...]:
+    """Give the values of SAVE_HELD."""
+    delivered, gate, event = keeping
+    change = delivered.change
+    return (
+        change.key,
+        change.id,
+        change.version,
+        change.rowhash,
+        change.source,
+        change.entity,
+        change.epoch,
+        change.time,
+        delivered.arrived_ms,
+        gate,
+        event,
+        delivered.decoded,
+        delivered.shard,
+        delivered.sequence,
+        now_ms,
+    )
+
+
+def held_of(row: tuple[Any, ...]) -> Held:
+    """Give what a row of HELD_OF says."""
+    held = Held(*row)
+    return held._replace(decodable=bool(held.decodable))
+
+
+def gate_row(gate: Gate) -> tuple[Any, ...]:
+    """Give the values of MIRROR."""
+    told = (gate.closed, str(gate.mode), gate.who, gate.reason, gate.since_ms, gate.until_ms, gate.revision)
+    return (gate.name, *gate.covers, *told)
+
+
+def gate_of(row: tuple[Any, ...]) -> Gate:
+    """Give what a row of GATES says."""
+    return Gate(Covers(*row[:4]), bool(row[4]), Mode(row[5]), *row[6:])
 
 
 def outbox_row(parking: Parking, now_ms: int) -> tuple[Any, ...]:

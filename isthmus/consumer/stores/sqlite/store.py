@@ -2,13 +2,16 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.checkpoint.gates import Gate
+from isthmus.consumer.stores.held import HeldHead
 from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Pruned, Taken, Undone
 from isthmus.consumer.stores.sqlite import quick, schema
+from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.checks import (
     check_mapping,
     refuse_another,
@@ -24,6 +27,7 @@ from isthmus.consumer.stores.sqlite.rows import EntityStatements, affinities
 from isthmus.consumer.stores.sqlite.unit import SqliteUnit
 from isthmus.errors import Missing, Poison, Refused, TargetDown
 from isthmus.lifecycle import Stop
+from isthmus.payloads import Payloads
 
 
 class SqliteStore:
@@ -65,6 +69,16 @@ class SqliteStore:
             for entity in entities:
                 if entity.mapping is not None:
                     check_mapping(connection, entity, entity.mapping)
+
+    def held_heads(self, *, after: str = "", most: int = 100) -> list[HeldHead]:
+        """Give the first held change of each key behind `after`."""
+        with reading(self._path) as connection:
+            return [HeldHead(*row) for row in connection.execute(sql.HELD_HEADS, (after, most))]
+
+    def mirror(self, gates: Sequence[Gate]) -> None:
+        """Write gates beside what they guard. There is one writer: whoever decided before this has ended."""
+        with self._writer, closing(writing(self._path)) as connection, transaction(connection), translated():
+            connection.executemany(sql.MIRROR, [sql.gate_row(gate) for gate in gates])
 
     def versions(self) -> tuple[int | None, int]:
         """Give the schema version of the tables in the file, None where there are none, and this release's."""
@@ -111,8 +125,8 @@ class SqliteStore:
             pruning = Pruning(connection, turn, stop, portion)
             return pruning.run(memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
 
-    def outbox(self) -> SqliteOutbox:
-        """Give what waits for the dead-letter queue."""
+    def outbox(self, _payloads: Payloads | None = None, *, stop: Stop | None = None) -> SqliteOutbox:  # noqa: ARG002 - the port's
+        """Give what waits for the dead-letter queue: all of it lies here, and one attempt is enough."""
         return SqliteOutbox(self._path, self._writer)
 
 
@@ -162,7 +176,15 @@ class SqliteSession:
             # read must come again.
             self._shared.in_place()
 
-    def take(self, batch: Sequence[Delivered], entities: Sequence[Entity], now_ms: int, *, history: bool) -> Taken:
+    def take(
+        self,
+        batch: Sequence[Delivered],
+        entities: Sequence[Entity],
+        now_ms: int,
+        *,
+        history: bool,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> Taken:
         """Try the quick way: all of the batch takes effect, durably, or nothing is changed."""
         connection = self._shared.connection
         with self._writer:
@@ -171,6 +193,7 @@ class SqliteSession:
                 with transaction(connection), translated():
                     if not quick.take(connection, self._shared.statements, batch, entities, now_ms, history=history):
                         raise _NotPlain  # noqa: TRY301 - it undoes what was written
+                    confirm()
             except PoisonIn as poison:
                 return Taken(done=False, suspect=poison.place)
             except (_NotPlain, Poison, Undone):

@@ -54,8 +54,14 @@ class SqliteTransaction:
         except Poison:
             raise
         except IsthmusError as error:
-            self._failure = error
-            raise
+            if self._failure is None:
+                self._failure = error
+            raise self._failure from error
+
+    def interrupt(self, error: IsthmusError) -> None:
+        """End the statement that another thread runs; see `isthmus.consumer.lending.Interruptible`."""
+        self._failure = error
+        self._connection.interrupt()
 
     def raise_failure(self) -> None:
         """Raise again what ended the unit, if anything did: whoever swallowed it must not go on."""

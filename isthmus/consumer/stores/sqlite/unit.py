@@ -10,6 +10,7 @@ import orjson
 
 from isthmus.change import Change, Verb, settled_row
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import Entity, Log, NoPlaces, Undone
 from isthmus.consumer.stores.sqlite import statements as sql
@@ -45,7 +46,7 @@ class SqliteUnit:
                 memory.guards[key] = Guard(version, txn, rowhash, deleted == 1, entity)
                 self._trails.found(key, told)
             # What is parked or settled is rare, and many stores have no events: so what is empty is not searched.
-            any_event, any_parked, any_settled, any_trail = run(sql.ANYTHING).fetchone()
+            any_event, any_parked, any_settled, any_trail, any_held, any_gate = run(sql.ANYTHING).fetchone()
             if any_trail:
                 self._trails.load(keys)
             if any_event or any_settled:
@@ -60,7 +61,18 @@ class SqliteUnit:
                 places = [(change.key, change.id) for change in changes if change.key in memory.newest_parked]
                 for key, txn, rowhash in run(sql.PARKED, (_json(places),)):
                     memory.parked[key, txn] = rowhash
+            if any_held:
+                memory.held_keys = {key for (key,) in run(sql.HELD_KEYS, (keys,))}
+                places = [(change.key, change.id) for change in changes if change.key in memory.held_keys]
+                memory.held = {(key, txn): rowhash for key, txn, rowhash in run(sql.HELD_HERE, (_json(places),))}
+            if any_gate:
+                memory.gates = [sql.gate_of(row) for row in run(sql.GATES)]
         return memory
+
+    def held(self, keys: Sequence[str], each: int) -> list[Held]:
+        """Give the first that are held of these keys."""
+        with translated():
+            return [sql.held_of(row) for key in keys for row in self._connection.execute(sql.HELD_OF, (key, each))]
 
     def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
         """Give the first of what is parked of a key."""
@@ -156,6 +168,8 @@ class SqliteUnit:
             many(sql.SAVE_PARKED, [sql.parked_row(parking, now) for parking in log.parked.values()])
         if log.outbox:
             many(sql.SAVE_OUTBOX, [sql.outbox_row(parking, now) for parking in log.outbox])
+        many(sql.DRAINED, log.drained)
+        many(sql.SAVE_HELD, [sql.held_row(keeping, now) for keeping in log.held.values()])
         if log.fences:
             many(sql.SAVE_FENCE, [(source, lane, epoch) for (source, lane), epoch in log.fences.items()])
 

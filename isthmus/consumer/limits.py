@@ -1,0 +1,94 @@
+"""Errors that may come only so often at one change: which one it is, how often it came, and then it is poison.
+
+`Transient` has no limit of its own; a user's rule, or a handler that hangs, may set one. The count outlives the process
+in `Tries`: a process that is started again and again would else begin at one each time, and never come to an end.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from isthmus.change import Outcome
+from isthmus.checkpoint.tries import Tries
+from isthmus.consumer.stores.port import Decider, Delivered, Refusal
+from isthmus.errors import Poison, Transient
+
+STAGE = "handler"
+
+
+class Limiting:
+    """A `Decider` that knows of each error with a limit whose it is, by deciding ever smaller parts of its batch."""
+
+    def __init__(self, decider: Decider, tries: Tries) -> None:
+        self._decider = decider
+        self._tries = tries
+        self._suspects: dict[str, int] = {}
+        """How often each of them failed here: it counts while `Tries` is away."""
+
+    def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        """Decide every change of the batch; see `Decider`."""
+        if self._suspects:
+            return self._around_suspects(batch)
+        try:
+            return self._decider.apply(batch)
+        except Transient as error:
+            if error.attempts is None or not batch:
+                raise
+            return self._failed(batch, error)
+
+    def probe(self) -> None:
+        """Ask the store for something harmless."""
+        self._decider.probe()
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._decider.close()
+
+    def _failed(self, batch: Sequence[Delivered], error: Transient) -> list[Outcome | None]:
+        if len(batch) > 1:
+            # In their order: what is before the one that fails is durable then, and found as a duplicate next time.
+            middle = len(batch) // 2
+            return self.apply(batch[:middle]) + self.apply(batch[middle:])
+        txn = batch[0].change.id
+        count = self._counted(txn)
+        if error.attempts is None or count < error.attempts:
+            raise error
+        poison = Poison(error.cause, f"{error.message} That was the last of {error.attempts} attempts.")
+        outcomes = self._decider.apply([batch[0]._replace(refused=Refusal(poison, STAGE))])
+        self._settle(txn)
+        return outcomes
+
+    def _around_suspects(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
+        """Decide what failed before by itself, so that looking for it does not begin anew with every attempt."""
+        outcomes: list[Outcome | None] = []
+        part: list[Delivered] = []
+        for delivered in batch:
+            if delivered.change.id not in self._suspects:
+                part.append(delivered)
+                continue
+            outcomes += self._plainly(part) + self._plainly([delivered])
+            part = []
+            self._settle(delivered.change.id)
+        return outcomes + self._plainly(part)
+
+    def _plainly(self, part: Sequence[Delivered]) -> list[Outcome | None]:
+        if not part:
+            return []
+        try:
+            return self._decider.apply(part)
+        except Transient as error:
+            if error.attempts is None:
+                raise
+            return self._failed(part, error)
+
+    def _counted(self, txn: str) -> int:
+        here = self._suspects[txn] = self._suspects.get(txn, 0) + 1
+        try:
+            return max(here, self._tries.failed(txn))
+        except Transient:
+            return here
+
+    def _settle(self, txn: str) -> None:
+        if self._suspects.pop(txn, None) is not None:
+            # What stays counted there is in nobody's way: this change does not come again but as a duplicate.
+            with suppress(Transient):
+                self._tries.settled(txn)
