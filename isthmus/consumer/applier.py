@@ -10,7 +10,8 @@ from isthmus.consumer.batch import Batch
 from isthmus.consumer.braking import Braking, NoBrake
 from isthmus.consumer.gates import NO_GATES, Gatekeeper, Outdated, with_mirrored
 from isthmus.consumer.lending import Lending, Patient
-from isthmus.consumer.stores.port import Delivered, Entity, Log, QuickSession, Refusal, Session, Undone
+from isthmus.consumer.stores.poisoned import Undone
+from isthmus.consumer.stores.port import Delivered, Entity, Log, QuickSession, Refusal, Session
 from isthmus.metrics import Metrics
 
 

@@ -28,18 +28,8 @@ from isthmus.consumer.gates import NO_GATES, keeps_back
 from isthmus.consumer.lending import Lending, LetGo, Patient
 from isthmus.consumer.parking import event_bytes, parking_of
 from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of, refuse_returned
-from isthmus.consumer.stores.port import (
-    Delivered,
-    Entity,
-    Keeping,
-    Log,
-    Parking,
-    PoisonIn,
-    Refusal,
-    Told,
-    Unit,
-    is_doubtful,
-)
+from isthmus.consumer.stores.poisoned import PoisonIn, is_doubtful
+from isthmus.consumer.stores.port import Delivered, Entity, Keeping, Log, Parking, Refusal, Told, Unit
 from isthmus.detached import detached, detached_change
 from isthmus.errors import IsthmusError, Poison
 

@@ -21,7 +21,8 @@ from isthmus.consumer.deciding import drained
 from isthmus.consumer.gates import Gatekeeper, OpenGates, Outdated, keeps_back, stand, with_mirrored
 from isthmus.consumer.lending import Lending, Patient
 from isthmus.consumer.stores.held import Held, HeldReader, Holding
-from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Undone, Unit
+from isthmus.consumer.stores.poisoned import Undone
+from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Unit
 from isthmus.errors import IsthmusError, Poison, Transient
 from isthmus.lifecycle import Stop, Stopped
 from isthmus.log import get_logger

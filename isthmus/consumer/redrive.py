@@ -19,7 +19,8 @@ from isthmus.consumer.batch import Batch
 from isthmus.consumer.deciding import BEHIND, Memory, drained
 from isthmus.consumer.gates import Gatekeeper, OpenGates, keeps_back, with_mirrored
 from isthmus.consumer.stores.lot import Audited, Deed, Waiting
-from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Undone, Unit
+from isthmus.consumer.stores.poisoned import Undone
+from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Unit
 from isthmus.errors import Poison
 
 GATE_CLOSED: Final = "gate-closed"

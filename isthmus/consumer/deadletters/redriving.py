@@ -19,7 +19,8 @@ from isthmus.consumer.deciding import count
 from isthmus.consumer.gates import Gatekeeper, OpenGates, keeps_back, with_mirrored
 from isthmus.consumer.redrive import Remake, StillPoison
 from isthmus.consumer.stores.lot import Waiting
-from isthmus.consumer.stores.port import Delivered, Entity, Log, Parking, Refusal, Session, Undone
+from isthmus.consumer.stores.poisoned import Undone
+from isthmus.consumer.stores.port import Delivered, Entity, Log, Parking, Refusal, Session
 from isthmus.errors import Poison
 
 

@@ -16,7 +16,7 @@ from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Audited, Waiting
 from isthmus.contracts import Bounds
-from isthmus.errors import IsthmusError, Poison
+from isthmus.errors import Poison
 from isthmus.lifecycle import Stop
 from isthmus.payloads import Payloads
 from isthmus.pipeline import Handler, Transaction
@@ -159,35 +159,6 @@ class Pruned(NamedTuple):
     ledger: int
     settled: int
     history: int
-
-
-class Undone(IsthmusError):  # noqa: N818 - a fact about the transaction
-    """The store undid the whole unit because of some change in it: a constraint that it asks only at the commit.
-
-    `poison` says why. Which change it was shows when they come in smaller units.
-    """
-
-    def __init__(self, poison: Poison) -> None:
-        super().__init__(poison.message)
-        self.poison = poison
-
-
-class Doubtful(Poison):
-    """Poison that may be gone in a moment: it counts when it comes again with the change alone."""
-
-
-class PoisonIn(Poison):
-    """Poison of which the store knows whose it is: `place` among the changes, or keys, that it was given."""
-
-    def __init__(self, poison: Poison, place: int) -> None:
-        super().__init__(poison.reason, poison.message)
-        self.place = place
-        self.is_doubtful = is_doubtful(poison)
-
-
-def is_doubtful(poison: Poison) -> bool:
-    """Say whether it counts only when it comes again."""
-    return poison.is_doubtful if isinstance(poison, PoisonIn) else isinstance(poison, Doubtful)
 
 
 class Taken(NamedTuple):

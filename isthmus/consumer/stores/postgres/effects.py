@@ -14,7 +14,7 @@ from typing import Any, overload
 
 import psycopg
 
-from isthmus.consumer.stores.port import PoisonIn
+from isthmus.consumer.stores.poisoned import PoisonIn
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.pipelines import answered, drain, pipelined
 from isthmus.errors import Poison

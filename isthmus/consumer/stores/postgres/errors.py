@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from isthmus.consumer.stores.port import Doubtful
+from isthmus.consumer.stores.poisoned import Doubtful
 from isthmus.errors import HANDLER_HANGS, Fatal, IsthmusError, Missing, Poison, Refused, TargetDown
 from isthmus.errortable import (
     POSTGRESQL,

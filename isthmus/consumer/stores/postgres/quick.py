@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 
 from isthmus.change import Change, Verb, settled_row
-from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Taken
+from isthmus.consumer.stores.poisoned import PoisonIn
+from isthmus.consumer.stores.port import Delivered, Entity, Taken
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.lanes import Locks
 from isthmus.consumer.stores.postgres.names import text_array

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 
 from isthmus.change import Change
-from isthmus.consumer.stores.port import PoisonIn
+from isthmus.consumer.stores.poisoned import PoisonIn
 from isthmus.consumer.stores.postgres.errors import translate
 from isthmus.errors import Poison
 

@@ -5,7 +5,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from isthmus.change import Change
-from isthmus.consumer.stores.port import PoisonIn, TableMapping
+from isthmus.consumer.stores.poisoned import PoisonIn
+from isthmus.consumer.stores.port import TableMapping
 from isthmus.consumer.stores.postgres.columns import Shape
 from isthmus.consumer.stores.postgres.names import placed, text_array
 from isthmus.consumer.stores.postgres.values import Column, hold_for, takes_text_as_it_is

@@ -9,7 +9,8 @@ from isthmus.change import SETTLED_ROW_PREFIX, Change, Outcome, Verb, settled_ro
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Waiting
-from isthmus.consumer.stores.port import Effects, Entity, Log, PoisonIn, Told, Undone
+from isthmus.consumer.stores.poisoned import PoisonIn, Undone
+from isthmus.consumer.stores.port import Effects, Entity, Log, Told
 from isthmus.consumer.stores.postgres import statements as sql
 from isthmus.consumer.stores.postgres.connection import Connection
 from isthmus.consumer.stores.postgres.errors import translated

@@ -13,7 +13,8 @@ import orjson
 
 from isthmus.change import Change, Outcome, Verb, settled_row
 from isthmus.consumer.deciding import fenced
-from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn
+from isthmus.consumer.stores.poisoned import PoisonIn
+from isthmus.consumer.stores.port import Delivered, Entity
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.rows import EntityStatements

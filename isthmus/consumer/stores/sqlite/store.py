@@ -9,7 +9,8 @@ from pathlib import Path
 
 from isthmus.checkpoint.gates import Gate
 from isthmus.consumer.stores.held import HeldHead
-from isthmus.consumer.stores.port import Delivered, Entity, PoisonIn, Pruned, Taken, Undone
+from isthmus.consumer.stores.poisoned import PoisonIn, Undone
+from isthmus.consumer.stores.port import Delivered, Entity, Pruned, Taken
 from isthmus.consumer.stores.sqlite import quick, schema
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.checks import (

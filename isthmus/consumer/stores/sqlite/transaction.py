@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from isthmus.consumer.stores.port import Undone
+from isthmus.consumer.stores.poisoned import Undone
 from isthmus.consumer.stores.sqlite.errors import WrongStatement, translated
 from isthmus.errors import IsthmusError, Poison
 

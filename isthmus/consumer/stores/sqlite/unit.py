@@ -12,7 +12,8 @@ from isthmus.change import Change, Verb, settled_row
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Waiting
-from isthmus.consumer.stores.port import Entity, Log, NoPlaces, Undone
+from isthmus.consumer.stores.poisoned import Undone
+from isthmus.consumer.stores.port import Entity, Log, NoPlaces
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
 from isthmus.consumer.stores.sqlite.rows import EntityStatements
