@@ -21,6 +21,7 @@ import orjson
 from isthmus.change import Change, Verb, lane_of, transaction_id, version_of
 from isthmus.clock import SystemClock
 from isthmus.codec import bundle, encode
+from isthmus.console.kcl.brakefile import FILE
 from isthmus.console.kcl.folder import CHILD, Folder
 from isthmus.console.kcl.metricfiles import MetricFiles
 from isthmus.console.kcl.processes import children_of
@@ -124,6 +125,7 @@ class _Shard:
 def _long_life(settings: Path, changes: int) -> None:
     clock = SystemClock()
     with Folder() as worker:
+        _published(worker)
         MetricFiles(worker.metrics)
         shard = _Shard(settings, worker)
         shard.ask(_initialize(shard.checkpoint))
@@ -144,6 +146,7 @@ def _long_life(settings: Path, changes: int) -> None:
 
 def _short_lives(settings: Path, restarts: int) -> None:
     with Folder() as worker:
+        _published(worker)
         files = MetricFiles(worker.metrics)
         before = _open_files(), _rows(settings), len(children_of(os.getpid()))
         batches, checkpoint = _batches(1), "TRIM_HORIZON"
@@ -164,6 +167,11 @@ def _short_lives(settings: Path, restarts: int) -> None:
     for word, old, new in zip(words, before, after, strict=True):
         sys.stdout.write(f"{word}: {old} before, {new} after\n")
     sys.stdout.write(f"metric files left over: {len(left)}\n")
+
+
+def _published(worker: Folder) -> None:
+    """Write what a worker writes beside its shards' processes: no park brake is on."""
+    (worker.path / FILE).write_text("[]", encoding="utf-8")
 
 
 def _batches(first: int) -> Iterator[dict[str, object]]:

@@ -24,6 +24,20 @@ MIXED: Final = (
 """States, events, a delete, poison of every stage, and what waits behind it."""
 
 
+STATES: Final = (
+    upsert(1),
+    upsert(1, "b"),
+    delete(1, "c"),
+    upsert(2),
+    upsert(2, "b", size=-1),
+    upsert(2, "c"),
+    delete(3),
+    upsert(3, "b"),
+    upsert(3, "d"),
+)
+"""Three bundles of which each entity has one change: what may take effect at once, a delete, and poison among them."""
+
+
 def judge(office: Front | AnyFront, changes: Sequence[Change], result: Result, where: str, unit: str = "cases") -> None:
     result.counts[unit] += 1
     for sentence in office.wrong(model_of(changes)):
@@ -42,6 +56,16 @@ def random_changes(chance: random.Random, size: int) -> list[Change]:
     if chance.random() < 0.3:
         found.insert(chance.randint(0, size), marker(2))
     return found
+
+
+def random_bundles(chance: random.Random, number: int) -> list[list[Change]]:
+    """Give bundles of states in which no entity comes twice; some of them are bad, some come again."""
+    found: list[list[Change]] = []
+    for version in range(1, number + 1):
+        keys = chance.sample("abcdefgh", chance.randint(1, 5))
+        bundle = [upsert(version, key, size=-1 if chance.random() < 0.1 else version) for key in keys]
+        found.append([delete(version, one.key) if chance.random() < 0.15 else one for one in bundle])
+    return [*found, *chance.sample(found, 1)]
 
 
 def random_states(chance: random.Random, *, deleted: float) -> list[Change]:

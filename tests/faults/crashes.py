@@ -7,11 +7,13 @@ from typing import Final
 
 from isthmus.consumer.feed import Record
 from tests.fakes.store_world import delete
-from tests.faults.cases import MIXED, judge, random_changes, random_cut
+from tests.faults.cases import MIXED, STATES, judge, random_bundles, random_changes, random_cut
 from tests.faults.front import Front, cuts, front, records_of, rest_after
 from tests.faults.row import Context, Result
 
 KILLED: Final = "killed between two statements"
+_HANDLED: Final = (True, False)
+"""Entities of kind `state` with a handler, and those without one, which may go the quick way."""
 ANSWER_LOST: Final = "the answer of a commit was lost"
 
 
@@ -23,12 +25,13 @@ def several_changes_over_an_edge(context: Context) -> Result:
         for size in range(2, most + 1):
             changes = [*MIXED[: size - 1], delete(9, "z")]
             for bundles in cuts(changes):
-                for batch, at in itertools.product(range(1, size + 1), range(len(bundles))):
-                    office.batch_changes = batch
+                for batch, at, handled in itertools.product(range(1, size + 1), range(len(bundles)), _HANDLED):
+                    office.batch_changes, office.handled = batch, handled
                     office.reset()
                     _one_kill_at_commit(office, records_of(bundles), at, result)
                     result.struck("the edge of a batch", int(batch < size))
-                    judge(office, changes, result, f"{size} changes, {len(bundles)} bundles, batches of {batch}")
+                    where = f"{size} changes, {len(bundles)} bundles, batches of {batch}, handled {handled}"
+                    judge(office, changes, result, where)
             context.tell(size, most)
     return result
 
@@ -50,8 +53,14 @@ def cut_by_a_crash(context: Context) -> Result:
             if result.counts["bundles"] >= context.goal:
                 break
             chance = random.Random(seed)
-            changes = random_changes(chance, 12)
-            records = records_of(chance.choice([[changes], [changes[:7], changes[7:]], random_cut(chance, changes)]))
+            office.handled, office.history = chance.random() < 0.5, chance.random() < 0.5
+            if office.handled:
+                changes = random_changes(chance, 12)
+                bundles = chance.choice([[changes], [changes[:7], changes[7:]], random_cut(chance, changes)])
+            else:
+                bundles = random_bundles(chance, 4)
+                changes = list(itertools.chain(*bundles))
+            records = records_of(bundles)
             office.batch_changes = chance.randint(1, 12)
             office.reset()
             processor = office.processor
@@ -77,11 +86,13 @@ def crash_anywhere(context: Context) -> Result:
     result = Result.expecting([KILLED, "killed after the effect and before what decides"])
     sizes = range(1, len(MIXED) + 1) if context.full else (1, len(MIXED))
     with front() as office:
-        for batch, after in itertools.product(sizes, (False, True)):
+        for batch, after, handled in itertools.product(sizes, (False, True), _HANDLED):
             for statement in itertools.count():
-                office.batch_changes = batch
+                # On the quick way the rows of the history are written before what decides.
+                office.batch_changes, office.handled, office.history = batch, handled, not handled
                 office.reset()
-                records = records_of([MIXED[:3], MIXED[3:]])
+                changes = MIXED if handled else STATES
+                records = records_of([MIXED[:3], MIXED[3:]] if handled else [STATES[:3], STATES[3:6], STATES[6:]])
                 times = len(office.told.previous)
                 if not office.killed_at(statement, records, after=after):
                     break
@@ -89,7 +100,8 @@ def crash_anywhere(context: Context) -> Result:
                 if len(office.told.previous) > times:
                     result.struck("killed after the effect and before what decides")
                 office.processor.process(records)
-                judge(office, MIXED, result, f"batches of {batch}, statement {statement}", unit="points")
+                where = f"batches of {batch}, handled {handled}, statement {statement}"
+                judge(office, changes, result, where, unit="points")
             context.tell(batch, len(MIXED))
     return result
 
@@ -102,8 +114,10 @@ def answer_lost(context: Context) -> Result:
             if result.counts["commits"] >= context.goal:
                 break
             chance = random.Random(seed)
-            changes = random_changes(chance, 10)
-            records = records_of(random_cut(chance, changes))
+            office.handled, office.history = chance.random() < 0.5, chance.random() < 0.5
+            bundles = random_cut(chance, random_changes(chance, 10)) if office.handled else random_bundles(chance, 4)
+            changes = list(itertools.chain(*bundles))
+            records = records_of(bundles)
             office.batch_changes = chance.randint(1, 6)
             office.reset()
             assert office.session is not None
@@ -124,7 +138,8 @@ def every_order_of_calls(context: Context) -> Result:
     records = records_of([[change] for change in MIXED])
     with front() as office:
         for size in range(1, most + 1):
-            for calls in itertools.product("pexrs", repeat=size):
+            for number, calls in enumerate(itertools.product("pexrs", repeat=size)):
+                office.handled = number % 2 == 0
                 office.reset()
                 _play(office, calls, records, result)
                 context.tell(result.counts["orders"], sum(5**n for n in range(1, most + 1)))

@@ -34,12 +34,12 @@ class Front:
     def __init__(self, place: Path, *, batch_changes: int = 3) -> None:
         self.office = SqliteOffice(place, pristine=_pristine())
         self.told = Told(self.office)
-        mapping = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
-        self.entities = {
-            "thing": Entity("thing", Kind.STATE, mapping, contract, (self.told,)),
-            "posting": Entity("posting", Kind.EVENT, None, contract, (self.told,)),
-        }
         self.batch_changes = batch_changes
+        self.handled = True
+        """From the next life on: whether the entities of kind `state` have a handler. Without one they may go the
+        quick way."""
+        self.history = False
+        """From the next life on."""
         self.metrics = METRICS
         self.session: SqliteSession | None = None
         self.processor = self.life()
@@ -48,13 +48,14 @@ class Front:
         """End what runs, as SIGKILL does, and begin anew."""
         self.end()
         clock = FakeClock()
-        store = SqliteStore(self.office.path, list(self.entities.values()))
+        entities = self._entities()
+        store = SqliteStore(self.office.path, list(entities.values()))
         self.session = store.session()
         # Processes are killed here, machines are not.
         self.session._shared.connection.execute("PRAGMA synchronous = OFF")
         self.processor = ShardProcessor(
             "shard-0",
-            Applier(self.session, self.entities, clock, self.metrics, history=False),
+            Applier(self.session, entities, clock, self.metrics, history=self.history, quick=self.session),
             payloads=None,
             stop=FakeStop(clock),
             clock=clock,
@@ -64,6 +65,13 @@ class Front:
             settings=ProcessorSettings(batch_changes=self.batch_changes),
         )
         return self.processor
+
+    def _entities(self) -> dict[str, Entity]:
+        mapping = TableMapping("thing", "key", "version", {"size": "size", "note": "note"})
+        return {
+            "thing": Entity("thing", Kind.STATE, mapping, contract, (self.told,) if self.handled else ()),
+            "posting": Entity("posting", Kind.EVENT, None, contract, (self.told,)),
+        }
 
     def end(self) -> None:
         """Close the connection: what was not committed is undone."""
@@ -95,6 +103,7 @@ class Front:
             guards = {key: (version, txn) for key, version, txn in read("SELECT key, version, txn FROM isthmus_guard")}
             ledger = {txn for (txn,) in read("SELECT txn FROM isthmus_ledger")}
             lot = {(key, txn): version for key, txn, version in read("SELECT key, txn, version FROM isthmus_parked")}
+            told = read("SELECT txn FROM isthmus_history WHERE outcome = 'applied' GROUP BY txn HAVING count(*) > 1")
         pairs: tuple[tuple[str, str, Any, Any], ...] = (
             ("I3", "guards", guards, model.guards),
             ("I4", "ledger", ledger, model.ledger),
@@ -103,6 +112,7 @@ class Front:
         found = [
             f"{name}: the {what} is {there}, and must be {must}" for name, what, there, must in pairs if there != must
         ]
+        found += [f"I2: the history tells more than once that {txn} took effect" for (txn,) in told]
         return found + self.wrong_for_the_user(model)
 
     def wrong_for_the_user(self, model: ByModel) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.faults.row import Context, Result
 from tests.simulation.office import Fate
-from tests.simulation.plan import STEPS, Fault, Kind, Modification, Plan, Step, make_plan
+from tests.simulation.plan import QUICK, STEPS, Fault, Kind, Modification, Plan, Step, make_plan
 from tests.simulation.shrink import report, shrink
 from tests.simulation.world import run
 
@@ -82,11 +82,17 @@ def targeted(seed: int, place: Place, chance: random.Random) -> Plan:
     """Give a plan in which this fault is due soon, in every other one among others."""
     plan = make_plan(seed)
     kind, (role, call) = place
+    if call in QUICK:
+        # It is called in no other histories.
+        plan = replace(plan, sizes=replace(plan.sizes, handled=False))
     others = plan.faults if chance.random() < 0.5 else ()
     nth = chance.randint(1, chance.choice([1, 2, _FAR]))
     faults = [Fault(kind, role, call, nth, round(chance.random(), 6))]
     if call == "leases.give_back":
         faults.append(Fault(Kind.TERMINATED, role, "leases.beat", chance.randint(1, 3), 0.5))
+    if call == "store.same":
+        # What stands there is compared with what comes only where it was read again.
+        faults.append(Fault(Kind.RESYNCED, "producer", "source.read", chance.randint(3, 8), 0.5))
     due = {fault[1:4] for fault in faults}
     return replace(plan, faults=(*faults, *(fault for fault in others if fault[1:4] not in due)))
 

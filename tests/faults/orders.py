@@ -28,6 +28,7 @@ def newest_wins(context: Context) -> Result:
             chance = random.Random(seed)
             changes = random_states(chance, deleted=0.15)
             office.batch_changes = chance.randint(1, 8)
+            office.handled = chance.random() < 0.5
             office.reset()
             office.processor.process(records_of(random_cut(chance, changes)))
             order = [change.version for change in changes if change.key == "k"]
@@ -59,6 +60,8 @@ def _no_resurrection(place: AbstractContextManager[Front | AnyFront], context: C
             changes = [*before, delete(newest + 9), *late]
             same = chance.random() < 0.5
             office.batch_changes = 100 if same else chance.randint(1, 4)
+            if isinstance(office, Front):
+                office.handled = chance.random() < 0.5
             office.reset()
             if same:
                 office.processor.process(records_of([changes]))
@@ -78,7 +81,8 @@ def poison_anywhere(context: Context) -> Result:
     result = Result.expecting(["poison in a batch", "a batch of nothing but poison", *_STAGES])
     size = 8 if context.full else 4
     with front() as office:
-        for bits, stage, batch in itertools.product(range(1 << size), _STAGES, (1, 3, size)):
+        cases = itertools.product(range(1 << size), _STAGES, (1, 3, size), (True, False))
+        for bits, stage, batch, office.handled in cases:
             changes = [_STAGES[stage](place, bad=bool(bits >> place & 1)) for place in range(size)]
             office.told.raises = {one.id: [Poison("unhandled") for _ in range(50)] for one in changes if _refused(one)}
             office.batch_changes = batch
@@ -90,7 +94,8 @@ def poison_anywhere(context: Context) -> Result:
             result.struck("poison in a batch", int(bits > 0))
             result.struck(stage, int(bits > 0))
             result.struck("a batch of nothing but poison", int(bits + 1 == 1 << size))
-            judge(office, changes, result, f"bits {bits:b}, {stage}, batches of {batch}", unit="sets")
+            where = f"bits {bits:b}, {stage}, batches of {batch}, handled {office.handled}"
+            judge(office, changes, result, where, unit="sets")
             context.tell(bits, 1 << size)
     office.told.raises = {}
     return result
@@ -184,6 +189,7 @@ def other_hash(context: Context) -> Result:
             first = chance.choice([upsert(1), event(1), upsert(1, size=-1), untranslated(1)])
             other = first._replace(rowhash=f"hash-{chance.randint(100, 999)}", data={"size": 77, "note": "other"})
             changes = [first, other]
+            office.handled = chance.random() < 0.5
             office.reset()
             alarms = office.metrics.hash_alarms._value.get()
             if chance.random() < 0.5:

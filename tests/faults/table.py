@@ -182,7 +182,9 @@ ROWS: Final = (
         "5,000, 0",
         (
             Part(U, "commits", 5_000, 40, crashes.answer_lost),
-            in_histories(5_000, under(places([Kind.ANSWER_LOST], role="consumer", calls=["store.commit"]))),
+            in_histories(
+                5_000, under(places([Kind.ANSWER_LOST], role="consumer", calls=["store.commit", "store.take"]))
+            ),
             Part(P, "commits", 100, 4, postgres_troubles.answer_lost, "PostgreSQL; the matrix's number is kept by U"),
         ),
     ),

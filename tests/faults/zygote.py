@@ -15,13 +15,14 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 from isthmus.checkpoint.dynamodb import DynamoLeases, DynamoShardCheckpoints
 from isthmus.console.main import invoke
 from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
 from isthmus.consumer.stores.sqlite.unit import SqliteUnit
 from isthmus.producer.kinesis import KinesisSink
 from isthmus.producer.sources.sql import SqlSource
@@ -40,7 +41,10 @@ PORTS: Final[dict[str, tuple[type, str]]] = {
     "feed.shards": (KinesisFeed, "shards"),
     "feed.iterator": (KinesisFeed, "iterator"),
     "feed.fetch": (KinesisFeed, "fetch"),
+    "store.open": (SqliteStore, "session"),
+    "store.begin": (SqliteSession, "unit"),
     "store.load": (SqliteUnit, "load"),
+    "store.previous": (SqliteUnit, "previous"),
     "store.write": (SqliteUnit, "write"),
     "store.save": (SqliteUnit, "save"),
     "store.commit": (SqliteUnit, "commit"),
@@ -135,10 +139,20 @@ def _striking(original: Callable[..., Any], number: signal.Signals, nth: int, *,
             strike()
         answer = original(*arguments, **named)
         if due and after:
+            if isinstance(answer, AbstractContextManager):
+                # Nothing has begun before somebody enters it.
+                return _striking_inside(answer, strike)
             strike()
         return answer
 
     return called
+
+
+@contextmanager
+def _striking_inside(made: AbstractContextManager[Any], strike: Callable[[], None]) -> Iterator[Any]:
+    with made as begun:
+        strike()
+        yield begun
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The composition roots of the simulation: the same parts, put together as in `isthmus.console`, on virtual time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final, cast
 
 from isthmus.attempts import AttemptsByPart
 from isthmus.change import Kind
@@ -11,12 +12,13 @@ from isthmus.checkpoint.heart import Heart
 from isthmus.checkpoint.ownership import acquire, source_lease, worker_lease
 from isthmus.checkpoint.ports import Holder, Lease, ShardCheckpoint
 from isthmus.checkpoint.resync import raise_generation
-from isthmus.consumer.applier import Applier
+from isthmus.checkpoint.tries import TriesInMemory
+from isthmus.console.wiring import decider_of
 from isthmus.consumer.processor import ProcessorSettings, ShardProcessor
 from isthmus.consumer.runtimes.local import LocalRuntime
 from isthmus.consumer.runtimes.settings import LocalSettings
 from isthmus.consumer.stores.port import Entity, TableMapping
-from isthmus.consumer.stores.sqlite.store import SqliteStore
+from isthmus.consumer.target import Target
 from isthmus.errors import OwnershipLost
 from isthmus.lifecycle import Stopped
 from isthmus.log import get_logger
@@ -27,10 +29,11 @@ from isthmus.producer.service import Producer, ProducerSettings
 from isthmus.producer.sources.references import NoReferences
 from isthmus.producer.translator import Translator
 from isthmus.retry import Backoff
+from isthmus.settings import Consumer, Settings
 from tests.fakes.shard_life import STREAM
 from tests.simulation.office import ALIENS, ENTITY, MOVES, TABLES, THINGS, handle, pipeline, validate
-from tests.simulation.ports import SimFeed, SimLeases, SimSession, SimShardCheckpoints, SimSink, SimSource
-from tests.simulation.processes import GreenExecutor, GreenLock, Part, Process, ProcessClock
+from tests.simulation.ports import SimFeed, SimLeases, SimShardCheckpoints, SimSink, SimSource, SimStore
+from tests.simulation.processes import GreenExecutor, Part, Process, ProcessClock
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -40,18 +43,36 @@ log = get_logger(__name__)
 METRICS: Final = Metrics()
 """Nothing here reads them, and making them takes longer than a life."""
 _BACKOFF: Final = Backoff(first=0.1, most=2.0)
-_THING: Final = TableMapping("thing", version_column="version", columns={"size": "size"})
+_THING: Final = TableMapping("thing", version_column="version", columns={"size": "size", "fate": "fate"})
 
-ENTITIES: Final = {
-    ENTITY[table]: Entity(
-        ENTITY[table],
-        Kind.EVENT if table == MOVES else Kind.STATE,
-        None if table == MOVES else _THING,
-        validate,
-        (handle,),
+
+def _entities(*, handled: bool) -> Mapping[str, Entity]:
+    return {
+        ENTITY[table]: Entity(
+            ENTITY[table],
+            Kind.EVENT if table == MOVES else Kind.STATE,
+            None if table == MOVES else _THING,
+            validate,
+            (handle,) if handled or table == MOVES else (),
+        )
+        for table in (*TABLES, ALIENS)
+    }
+
+
+ENTITIES: Final = {handled: _entities(handled=handled) for handled in (False, True)}
+"""By whether those of kind `state` have a handler. An event always has one: it writes no table."""
+SETTINGS: Final = {
+    history: cast(
+        "Settings",
+        SimpleNamespace(
+            store=SimpleNamespace(history=history),
+            # Who may let go of a handler needs a thread beside it.
+            consumer=Consumer.model_construct(handler_deadline=0.0),
+        ),
     )
-    for table in (*TABLES, ALIENS)
+    for history in (False, True)
 }
+"""What the composition root asks the settings for, by whether history is kept."""
 
 
 @contextmanager
@@ -176,25 +197,17 @@ def consume(world: "World", process: Process) -> None:
 def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
     sizes = world.plan.sizes
     clock = ProcessClock(process, world.clock, world.now_ms)
-    store = SqliteStore(world.front_office, list(ENTITIES.values()))
-    store._writer = GreenLock(process)  # type: ignore[assignment]  # as a lock does, in virtual time
+    entities = ENTITIES[sizes.handled]
+    store = SimStore(world, process, list(entities.values()))
     stop = Part(process)
     attempts = AttemptsByPart(METRICS, clock)
-
-    def open_session() -> SimSession:
-        session = store.session()
-        process.belongings.append(session.close)
-        # To wait for the file's lock would stop everybody who could release it: it is tried again with back-off.
-        session._shared.connection.execute("PRAGMA busy_timeout = 0")
-        # Processes are killed here, machines are not.
-        session._shared.connection.execute("PRAGMA synchronous = OFF")
-        return SimSession(world, process, session)
+    target = Target(attempts.watch("front_office"), METRICS, clock=clock, chance=process.chance)
+    tries = TriesInMemory()
 
     def make_processor(shard: str, begin: ShardCheckpoint | None) -> ShardProcessor:
-        session = world.adversary.call(process, "store.open", open_session)
         return ShardProcessor(
             shard,
-            Applier(session, ENTITIES, clock, METRICS, history=False),
+            decider_of(SETTINGS[sizes.history], store, entities, clock, METRICS, stop=stop, tries=tries),
             payloads=None,
             stop=stop,
             clock=clock,
@@ -203,6 +216,7 @@ def _runtime(world: "World", process: Process, heart: Heart) -> LocalRuntime:
             attempts=attempts,
             settings=ProcessorSettings(batch_changes=sizes.batch_changes, backoff=_BACKOFF),
             counts=begin.counts if begin is not None else None,
+            target=target,
         )
 
     return LocalRuntime(

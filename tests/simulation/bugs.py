@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 
@@ -14,6 +16,7 @@ from isthmus.consumer import batch as batches
 from isthmus.consumer import deciding
 from isthmus.consumer.runtimes import shards
 from isthmus.consumer.stores.port import Log
+from isthmus.consumer.stores.sqlite import statements
 from isthmus.errors import OwnershipLost, Transient
 from isthmus.producer import lanes
 from isthmus.producer.pacing import NEVER
@@ -155,7 +158,7 @@ def process_claiming_all(original: Callable[..., None]) -> Callable[..., None]:
 
 def apply_in_two(self: Any, batch: Any, *_: Any) -> Any:
     with self._session.unit() as part:
-        log = Log(0, keeps_history=False)
+        log = Log(0, keeps_history=self._history)
         decided = batches.Batch(part, part.load([item.change for item in batch]), self._entities, log)
         outcomes = decided.run(batch)
     with self._session.unit() as part:
@@ -243,3 +246,32 @@ def groups_without_the_last(original: Callable[..., Any]) -> Callable[..., Any]:
             yield group._replace(changes=group.changes[:-1]) if len(group.changes) > 3 else group
 
     return groups
+
+
+def statements_with(name: str, *changes: tuple[str, str]) -> SimpleNamespace:
+    """Give all statements, of which one reads otherwise."""
+    statement = getattr(statements, name)
+    for old, new in changes:
+        assert statement.count(old) == 1, f"{name} has no {old!r} any more"
+        statement = statement.replace(old, new)
+    return SimpleNamespace(**{**vars(statements), name: statement})
+
+
+def take_believing(original: Callable[..., bool]) -> Callable[..., bool]:
+    def take(*arguments: Any, **named: Any) -> bool:
+        original(*arguments, **named)
+        return True
+
+    return take
+
+
+def translate_the_state_before(original: Callable[..., Any]) -> Callable[..., Any]:
+    seen: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+
+    def translate(self: Any, row: Any, epoch: int) -> Any:
+        rows = seen.setdefault(self, {})
+        before = rows.get(row.values["id"], row)
+        rows[row.values["id"]] = row
+        return original(self, row._replace(values=before.values), epoch)
+
+    return translate

@@ -14,9 +14,9 @@ import structlog
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 
 _FRONT_OFFICE = """
-    CREATE TABLE thing (key TEXT PRIMARY KEY, version TEXT NOT NULL, size INTEGER CHECK (size >= 0));
+    CREATE TABLE thing (key TEXT PRIMARY KEY, version TEXT NOT NULL, size INTEGER CHECK (size >= 0), fate TEXT);
     CREATE TABLE effect (place INTEGER PRIMARY KEY AUTOINCREMENT, txn TEXT UNIQUE, key TEXT, version TEXT,
-        epoch INTEGER, times INTEGER);
+        size INTEGER, fate TEXT, epoch INTEGER, times INTEGER);
     CREATE TABLE fell (key TEXT, before TEXT, after TEXT);
     CREATE TRIGGER thing_fell AFTER UPDATE ON thing WHEN new.version < old.version
         BEGIN INSERT INTO fell VALUES (new.key, old.version, new.version); END;
@@ -27,16 +27,29 @@ _FRONT_OFFICE = """
         BEGIN INSERT INTO fell VALUES (new.key, 'deleted', new.version); END;
 """
 """The user's tables, with triggers that tell of a version that falls, even for a moment."""
+_TELL = """INSERT INTO effect (txn, key, version, size, fate, times)
+    VALUES (new.key || '@' || new.version, new.key, new.version, new.size, new.fate, 1)
+    ON CONFLICT (txn) DO UPDATE SET times = times + 1;"""
+_UNHANDLED = f"""
+    CREATE TRIGGER thing_made AFTER INSERT ON thing BEGIN {_TELL} END;
+    CREATE TRIGGER thing_changed AFTER UPDATE ON thing
+        WHEN substr(new.version, 1, 8) = substr(old.version, 1, 8) OR (new.size, new.fate) IS NOT (old.size, old.fate)
+        BEGIN {_TELL} END;
+"""
+"""Where no handler counts effects, the table itself does: every state that is written is one.
+
+Not what was read again under another generation, and found as it was.
+"""
 
 
-@lru_cache(maxsize=1)
-def empty_front_office() -> bytes:
-    """Give the file of a front office that has decided nothing yet."""
+@lru_cache(maxsize=2)
+def empty_front_office(*, handled: bool) -> bytes:
+    """Give the file of a front office that has decided nothing yet. `handled`: a handler counts the effects."""
     with folder() as place:
         path = place / "template.db"
         SqliteStore(path, []).prepare()
         with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(_FRONT_OFFICE)
+            connection.executescript(_FRONT_OFFICE if handled else _FRONT_OFFICE + _UNHANDLED)
         return path.read_bytes()
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 from isthmus.checkpoint import memory, ownership, resync
 from isthmus.consumer import applier, batch, deciding, processor
 from isthmus.consumer.runtimes import reader, shards
-from isthmus.consumer.stores.sqlite import unit
+from isthmus.consumer.stores.sqlite import quick, unit
 from isthmus.producer import lanes, publisher, service, translator
 from tests.simulation import bugs
 
@@ -35,6 +35,7 @@ def _over(target: Any, attribute: str, make: Callable[[Any], Any]) -> tuple[Any,
 
 
 _Lanes: Final = lanes.Lanes
+_NEWER: Final = "isthmus_guard.version < excluded.version AND isthmus_guard.txn <> excluded.txn"
 
 MUTANTS: Final = (
     Mutant("the watermark is saved before the acknowledgement", service, "Progress", bugs.HastyProgress, ("I6",)),
@@ -132,6 +133,34 @@ MUTANTS: Final = (
     ),
     Mutant("poison is not undone", unit.SqliteUnit, "savepoint", bugs.no_savepoint, ("I1", "I2")),
     Mutant("the fence is not durable", *_over(unit.SqliteUnit, "save", bugs.save_without_fences), ("fence",)),
+    Mutant("the quick way does not ask the fence", quick, "fenced", lambda *_: False, ("fence",)),
+    Mutant(
+        "the quick way passes by what is parked",
+        quick,
+        "sql",
+        bugs.statements_with("ANYTHING", ("EXISTS (SELECT 1 FROM isthmus_parked)", "0")),
+        ("I9",),
+    ),
+    Mutant(
+        "the quick way writes a guard whatever stands there",
+        quick,
+        "sql",
+        bugs.statements_with("CLAIM_GUARD", (_NEWER, "true")),
+        ("I3", "I5", "I2"),
+    ),
+    Mutant(
+        "the quick way lets the same ID take effect again",
+        quick,
+        "sql",
+        bugs.statements_with("CLAIM_GUARD", (_NEWER, "isthmus_guard.version <= excluded.version")),
+        ("I2",),
+    ),
+    Mutant("the quick way keeps what was not plainly new", *_over(quick, "take", bugs.take_believing), ("I3", "I5")),
+    Mutant(
+        "the translator sends the state before",
+        *_over(translator.Translator, "translate", bugs.translate_the_state_before),
+        ("payload",),
+    ),
     Mutant(
         "a lease is taken whatever stands there",
         *_over(memory.MemoryLeases, "take", bugs.take_whatever_stands),

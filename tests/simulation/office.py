@@ -51,6 +51,11 @@ class Fate(StrEnum):
     def is_poison(self) -> bool:
         return self not in {Fate.FINE, Fate.GONE, Fate.SKIPPED}
 
+    @property
+    def unhandled(self) -> "Fate":
+        """Give what becomes of the row where no handler runs: another poison stands for one that only a handler is."""
+        return {Fate.UNHANDLED: Fate.OUT_OF_CONTRACT, Fate.CRASHING: Fate.UNSTORABLE}.get(self, self)
+
 
 class Version(NamedTuple):
     """One entry of the journal: a row as one commit left it."""
@@ -98,9 +103,9 @@ def validate(data: Any) -> None:
 def handle(transaction: Transaction, change: Change, _previous: Mapping[str, Any] | None) -> None:
     """Count the effect, in the transaction that decides. A poisonous one has had it when it is refused."""
     transaction.execute(
-        "INSERT INTO effect (txn, key, version, epoch, times) VALUES (?, ?, ?, ?, 1) "
+        "INSERT INTO effect (txn, key, version, size, fate, epoch, times) VALUES (?, ?, ?, ?, ?, ?, 1) "
         "ON CONFLICT (txn) DO UPDATE SET times = times + 1",
-        (change.id, change.key, change.version, change.epoch),
+        (change.id, change.key, change.version, *content(change.data), change.epoch),
     )
     fate = (change.data or {}).get("fate")
     if fate == Fate.UNHANDLED:
@@ -118,6 +123,21 @@ def pipeline(table: str) -> Pipeline:
         return prefix + key_of(row)
 
     return Pipeline(entity=ENTITY[table], contract=State, key=key, translate=_translate, kind=kind)
+
+
+def content(data: Mapping[str, Any] | None) -> tuple[int | None, str | None]:
+    """Give size and fate of a state or event, of a delete neither."""
+    return (None, None) if data is None else (data["size"], data["fate"])
+
+
+def expected_payload(table: str, row: Version) -> tuple[str, Mapping[str, Any] | None]:
+    """Give verb and data that each change of this row must carry; of an untranslated one the row is told."""
+    if row.id == NAMELESS_ID or row.fate is Fate.UNTRANSLATABLE:
+        return "untranslated", row.values
+    if row.fate is Fate.GONE:
+        return "delete", None
+    size = -row.position if row.fate is Fate.UNSTORABLE else row.position
+    return "event" if table == MOVES else "upsert", {"size": size, "fate": row.fate.value}
 
 
 def expected_keys(table: str, row: Version) -> list[str]:
@@ -142,16 +162,17 @@ def refuses(entity: str, data: Mapping[str, Any] | None) -> bool:
     return fate.is_poison and not (fate is Fate.UNSTORABLE and entity == ENTITY[MOVES])
 
 
-def foreign_events(chance: random.Random, positions: Iterator[int], lane: int) -> list[bytes]:
+def foreign_events(chance: random.Random, positions: Iterator[int], lane: int, *, handled: bool) -> list[bytes]:
     """Give states of one alien entity, the newest not last, some of them poison, as another system would send them."""
     numbers = list(itertools.islice(positions, chance.randint(3, 6)))
     chance.shuffle(numbers)
-    return [_foreign_event(chance, number, lane) for number in numbers]
+    return [_foreign_event(chance, number, lane, handled=handled) for number in numbers]
 
 
-def _foreign_event(chance: random.Random, number: int, lane: int) -> bytes:
+def _foreign_event(chance: random.Random, number: int, lane: int, *, handled: bool) -> bytes:
     version = version_of(0, number)
-    state = {"size": number, "fate": chance.choice([Fate.FINE, Fate.UNHANDLED]).value}
+    fate = chance.choice([Fate.FINE, Fate.UNHANDLED])
+    state = {"size": number, "fate": (fate if handled else fate.unhandled).value}
     deleted = chance.random() < 0.2
     return encode(
         Change(
@@ -173,6 +194,8 @@ def _foreign_event(chance: random.Random, number: int, lane: int) -> bytes:
 class Office:
     """Tables with a cursor in commit order, and the journal of every commit."""
 
+    handled: bool
+    """Whether a handler runs for what changes in `things`; without one, nothing but its table is written."""
     journal: dict[str, list[Version]] = field(default_factory=lambda: {table: [] for table in TABLES})
     now: dict[tuple[str, int], Version] = field(default_factory=dict)
     """What a reader sees. An event has a row of its own."""
@@ -183,6 +206,8 @@ class Office:
         self._position += 1
         if table == MOVES and fate in {Fate.GONE, Fate.SKIPPED, Fate.UNSTORABLE}:
             fate = Fate.FINE
+        if table == THINGS and not self.handled:
+            fate = fate.unhandled
         row = Version(row_id, self._position, fate)
         self.journal[table].append(row)
         self.now[table, row_id if table == THINGS else row.position] = row

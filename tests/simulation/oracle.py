@@ -5,14 +5,14 @@ It uses nothing of the product but the names of its tables. Each sentence that i
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.producer.sink import Entry, Put
 from isthmus.producer.sources.port import Page
-from tests.simulation.office import MOVES, TABLES, THINGS, Version, expected_keys
+from tests.simulation.office import MOVES, TABLES, THINGS, Version, content, expected_keys, expected_payload
 from tests.simulation.reference import Event, Reference, events_of, spoken
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Oracle:
                 self._check_markers(event)
                 self._check_generation(event)
                 self._check_identity(event)
+                self._check_payload(event)
         must = self.reference.decide(events)
         self._undecided[put.shard].append((int(put.sequence), must))
 
@@ -152,8 +153,11 @@ class Oracle:
             self.violated(f"I3: {key} fell from {before} to {after}")
         self._check_order([(key, number) for key, number, _, _ in effects], parked)
         self._check_effects({(key, number): epoch for key, number, epoch, _ in effects})
+        self._check_contents()
         self._check_parked(parked)
         self._check_states()
+        if self._world.plan.sizes.history:
+            self._check_history({(key, number) for key, number, _, _ in effects})
 
     def _check_journal(self, applied: set[tuple[str, str]], parked: dict[tuple[str, str], bytes]) -> None:
         for table in TABLES:
@@ -196,21 +200,41 @@ class Oracle:
             if place not in applied:
                 self.violated(f"I1: {event} is in the stream and valid, and did not take effect")
 
+    def _check_contents(self) -> None:
+        """Compare what took effect with what the stream, and so the journal, says (see `_check_payload`)."""
+        for key, number, size, fate in self._read.execute("SELECT key, version, size, fate FROM effect"):
+            must = self.reference.applied.get((key, number))
+            if must is not None and (size, fate) != content(must.whole.get("data")):
+                self.violated(f"payload: {must} took effect as {(size, fate)}, not as {must.whole.get('data')}")
+
+    def _check_history(self, applied: set[tuple[str, str]]) -> None:
+        told: Counter[tuple[str, str]] = Counter(
+            self._read.execute("SELECT key, version FROM isthmus_history WHERE outcome = 'applied'").fetchall()
+        )
+        for key, number in sorted(applied | told.keys()):
+            times = told[key, number]
+            if times != int((key, number) in applied):
+                self.violated(f"G6: the history tells {times} times that {key} version {spoken(number)} took effect")
+
     def _check_parked(self, parked: dict[tuple[str, str], bytes]) -> None:
         must = {event.identity: event for events in self.reference.parked.values() for event in events.values()}
         for place, event in must.items():
             if place not in parked:
                 self.violated(f"I1: {event} must lie in the parking lot, and does not")
-            elif json.loads(parked[place]) != event.whole:
-                self.violated(f"I1: {event} is parked without its full payload")
+            elif (whole := json.loads(parked[place])) != event.whole:
+                epoch = int(whole.get("epoch", "0"))
+                self.violated(
+                    f"fence: {event} is parked as epoch {epoch} sent it, behind the marker of a newer owner"
+                    if epoch != event.epoch and (*place, epoch) in self.reference.fenced
+                    else f"I1: {event} is parked without its full payload"
+                )
         for key, number in parked.keys() - must.keys():
             self.violated(f"I9: {key} version {spoken(number)} is parked, and must not be")
 
     def _check_states(self) -> None:
-        must = {key: (number, data["size"]) for key, (number, data) in self.reference.states.items()}
-        there = {
-            key: (number, size) for key, number, size in self._read.execute("SELECT key, version, size FROM thing")
-        }
+        must = {key: (number, *content(data)) for key, (number, data) in self.reference.states.items()}
+        there = {key: row for key, *row in self._read.execute("SELECT key, version, size, fate FROM thing")}
+        there = {key: tuple(row) for key, row in there.items()}
         for key in sorted(must.keys() | there.keys()):
             if must.get(key) != there.get(key):
                 self.violated(f"I3: {key} stands at {there.get(key)}, and must stand at {must.get(key)}")
@@ -231,6 +255,21 @@ class Oracle:
                 self.violated(
                     f"generation: {event} is not of generation {taken}, under which its owner took the source"
                 )
+
+    def _check_payload(self, event: Event) -> None:
+        """See that a change says what the journal's row of its position does, and is one that this row makes."""
+        if event.source not in TABLES:
+            return
+        position = int(event.version[8:])
+        row = next((row for row in self._world.office.journal[event.source] if row.position == position), None)
+        if row is None or event.key not in expected_keys(event.source, row):
+            self.violated(f"payload: {event} comes of nothing that the back office committed: {row}")
+            return
+        data = event.whole.get("data")
+        says = event.verb, data["row"] if event.verb == "untranslated" else data
+        must = expected_payload(event.source, row)
+        if says != must:
+            self.violated(f"payload: {event} says {says}, and the back office committed {must}")
 
     def _check_identity(self, event: Event) -> None:
         if self._identities.setdefault(event.identity, event.txn) != event.txn:

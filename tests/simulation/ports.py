@@ -1,18 +1,20 @@
 """Every port of the house as one process sees it: the real thing, or the model, with the adversary in between."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from isthmus.change import Change
+from isthmus.change import Change, Verb
 from isthmus.checkpoint.ports import Lease, ShardCheckpoint
 from isthmus.consumer.deciding import Memory
 from isthmus.consumer.feed import Fetched, Shard
-from isthmus.consumer.stores.port import Effects, Entity, Log, Session, Unit
+from isthmus.consumer.stores.port import Delivered, Effects, Entity, Log, Taken, Unit
+from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
 from isthmus.producer.sink import Entry, Put
 from isthmus.producer.sources.port import Page
-from tests.simulation.processes import Process
+from tests.simulation.processes import GreenLock, Process
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -131,12 +133,58 @@ class SimFeed(Ports):
         return self._call("feed.fetch", lambda: self._world.stream.fetch(iterator, limit), iterator[10:14])
 
 
-class SimSession(Ports):
-    """`Session`: the real one."""
+class SimStore(SqliteStore):
+    """The real store, in a process of virtual time."""
 
-    def __init__(self, world: "World", process: Process, session: Session) -> None:
+    def __init__(self, world: "World", process: Process, entities: Sequence[Entity]) -> None:
+        super().__init__(world.front_office, entities)
+        self._writer = GreenLock(process)  # type: ignore[assignment]  # as a lock does, in virtual time
+        self._world = world
+        self._process = process
+
+    def session(self) -> "SimSession":  # type: ignore[override]  # what stands between is no SQLite session
+        return self._world.adversary.call(self._process, "store.open", self._open_session)
+
+    def _open_session(self) -> "SimSession":
+        session = super().session()
+        self._process.belongings.append(session.close)
+        # To wait for the file's lock would stop everybody who could release it: it is tried again with back-off.
+        session._shared.connection.execute("PRAGMA busy_timeout = 0")
+        # Processes are killed here, machines are not.
+        session._shared.connection.execute("PRAGMA synchronous = OFF")
+        return SimSession(self._world, self._process, session)
+
+
+class Witness:
+    """Counts, in the transaction of a session, the effects of an entity type that has no handler to count them.
+
+    A state counts itself when it is written (see `ground`): what is missing there is its epoch. A delete counts when
+    its row is gone.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def see(self, changes: Sequence[Change]) -> None:
+        for key, number, epoch, verb in ((each.key, each.version, each.epoch, each.verb) for each in changes):
+            txn = f"{key}@{number}"
+            self._connection.execute("UPDATE effect SET epoch = ? WHERE txn = ? AND epoch IS NULL", (epoch, txn))
+            if verb is Verb.DELETE:
+                self._connection.execute(
+                    "INSERT INTO effect (txn, key, version, epoch, times) "
+                    "SELECT ?, ?, ?, ?, 1 WHERE NOT EXISTS (SELECT 1 FROM thing WHERE key = ?) "
+                    "ON CONFLICT (txn) DO UPDATE SET times = times + 1",
+                    (txn, key, number, epoch, key),
+                )
+
+
+class SimSession(Ports):
+    """`QuickSession`: the real one."""
+
+    def __init__(self, world: "World", process: Process, session: SqliteSession) -> None:
         super().__init__(world, process)
         self._session = session
+        self._witness = Witness(session._shared.connection)
 
     @contextmanager
     def unit(self) -> Iterator["SimUnit"]:
@@ -155,13 +203,33 @@ class SimSession(Ports):
             transaction.__exit__(None, None, None)
 
         try:
-            yield SimUnit(self._world, self._process, self._call("store.begin", begin))
+            yield SimUnit(self._world, self._process, self._call("store.begin", begin), self._witness)
             self._call("store.commit", commit)
         except BaseException as error:
             # Also where the process is killed: what is left of its transaction is undone.
             if begun and not ended:
                 transaction.__exit__(type(error), error, error.__traceback__)
             raise
+
+    def take(
+        self,
+        batch: Sequence[Delivered],
+        entities: Sequence[Entity],
+        now_ms: int,
+        *,
+        history: bool,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> Taken:
+        changes = [delivered.change for delivered in batch]
+
+        def confirmed() -> None:
+            self._witness.see(changes)
+            self._call("store.confirm", confirm)
+
+        def take() -> Taken:
+            return self._session.take(batch, entities, now_ms, history=history, confirm=confirmed)
+
+        return self._call("store.take", take, " ".join(change.key for change in changes))
 
     def close(self) -> None:
         self._session.close()
@@ -170,9 +238,10 @@ class SimSession(Ports):
 class SimUnit(Ports):
     """`Unit`: the real one."""
 
-    def __init__(self, world: "World", process: Process, unit: Unit) -> None:
+    def __init__(self, world: "World", process: Process, unit: Unit, witness: Witness) -> None:
         super().__init__(world, process)
         self._unit = unit
+        self._witness = witness
         self.transaction = unit.transaction
 
     def load(self, changes: Sequence[Change]) -> Memory:
@@ -185,9 +254,12 @@ class SimUnit(Ports):
         return self._call("store.same", partial(self._unit.same, entity, changes))
 
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
-        self._call(
-            "store.write", partial(self._unit.write, entity, changes), " ".join(change.key for change in changes)
-        )
+        def write() -> None:
+            self._unit.write(entity, changes)
+            if not entity.handlers:
+                self._witness.see(changes)
+
+        self._call("store.write", write, " ".join(change.key for change in changes))
 
     def savepoint(self) -> AbstractContextManager[None]:
         return self._unit.savepoint()

@@ -15,6 +15,7 @@ from isthmus.change import lane_of
 from isthmus.checkpoint.memory import MemoryCheckpoints
 from isthmus.codec import bundle
 from isthmus.consumer.feed import Fetched
+from isthmus.consumer.stores.port import Taken
 from isthmus.errors import HeldByAnother, IsthmusError, OwnershipLost
 from isthmus.lifecycle import Stopped
 from isthmus.producer.sink import Entry, Put
@@ -98,12 +99,12 @@ class World:
         self.plan = plan
         self.clock = FakeClock()
         self.chance = random.Random(f"{plan.seed}/world")
-        self.office = Office()
+        self.office = Office(handled=plan.sizes.handled)
         self.checkpoints = MemoryCheckpoints(self.clock)
         self.adversary = Adversary(self, plan)
         self.processes: list[Process] = []
         self.front_office = folder / "front-office.db"
-        self.front_office.write_bytes(empty_front_office())
+        self.front_office.write_bytes(empty_front_office(handled=plan.sizes.handled))
         self._read = sqlite3.connect(self.front_office, isolation_level=None)
         self.oracle = oracle.Oracle(self, self._read)
         self.stream = WatchedStream(
@@ -165,6 +166,8 @@ class World:
         if isinstance(result, Fetched):
             found = " ".join(self.short(record.sequence) for record in result.records)
             return f" -> {found or 'nothing'}{'' if result.iterator else ', the end'}"
+        if isinstance(result, Taken):
+            return " -> all of it" if result.done else " -> nothing"
         return ""
 
     def now_ms(self) -> int:
@@ -250,7 +253,8 @@ class World:
                 self._jump_ms += round((fault.amount - 0.5) * 7_200_000)
             case Kind.FOREIGN:
                 lane = lane_of(ALIEN_KEY, self.plan.sizes.lanes)
-                for event in foreign_events(random.Random(fault.amount), self._aliens, lane):
+                chance, handled = random.Random(fault.amount), self.plan.sizes.handled
+                for event in foreign_events(chance, self._aliens, lane, handled=handled):
                     self.stream.put([Entry(lane, bundle([event]))])
             case _:
                 self.stream.upset(fault)
