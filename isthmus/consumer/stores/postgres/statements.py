@@ -161,7 +161,8 @@ _TEXTS = {
     "held_here": """SELECT h.key, h.txn, h.rowhash FROM {s}.held h
         JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON h.key = j.key AND h.txn = j.txn""",
     "gates": "SELECT process, source, entity, prefix, closed, mode, who, reason, since, until, revision "
-    "FROM {s}.gate WHERE closed",
+    # With a parameter: else a percent sign in the schema's name would stay doubled.
+    "FROM {s}.gate WHERE closed = %s",
     "held_of": "SELECT h.* FROM unnest(%s::text[]) WITH ORDINALITY AS k (key, number) CROSS JOIN LATERAL (SELECT "
     + HELD
     + ", place FROM {s}.held WHERE key = k.key ORDER BY place LIMIT %s) h ORDER BY k.number, h.place",

@@ -64,7 +64,7 @@ class PostgresUnit:
                 fences, guards = run(texts.fences, (sources,)), run(texts.guards, (keys,))
                 ledger, settled = run(texts.ledger, (txns,)), run(texts.settled, (txns,))
                 newest = run(texts.newest_parked, (keys,))
-                held_keys, gates = run(texts.held_keys, (keys,)), run(texts.gates)
+                held_keys, gates = run(texts.held_keys, (keys,)), run(texts.gates, (True,))
             memory.fences = {(source, lane): epoch for source, lane, epoch in fences}
             memory.guards = {key: Guard(*guard) for key, *guard in guards}
             memory.ledger = dict(ledger)
