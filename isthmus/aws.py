@@ -37,8 +37,10 @@ __all__ = [
 Service = Literal["kinesis", "dynamodb", "sqs", "s3"]
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS: dict[Service, float] = {"kinesis": 10.0, "dynamodb": 10.0, "sqs": 30.0, "s3": 30.0}
-"""Kinesis and DynamoDB answer in milliseconds; an answer that takes 10 s is lost. S3 moves megabytes."""
+ANSWER_SECONDS = 10.0
+"""Kinesis and DynamoDB answer in milliseconds; an answer that takes 10 s is lost."""
+SLOWER: dict[Service, float] = {"kinesis": 1.0, "dynamodb": 1.0, "sqs": 3.0, "s3": 3.0}
+"""How many times as long a service may take: S3 moves megabytes, and SQS may wait 20 s for a message."""
 LOOKING_CONNECT_SECONDS = 2.0
 LOOKING_READ_SECONDS = 3.0
 """For commands that only look: a person waits, and an AWS that says nothing is an answer too."""
@@ -65,6 +67,8 @@ class AwsAccess:
     secret: str | None = field(default=None, repr=False)
     patience: float | None = None
     """Seconds that an answer may take, for who only looks; None: what the service may need."""
+    answer: float = ANSWER_SECONDS
+    """Seconds that Kinesis and DynamoDB may take for an answer; the other services three times as long."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """By service, where it is not at `endpoint_url`."""
 
@@ -97,7 +101,7 @@ def client(access: AwsAccess, service: Service) -> Any:
 
     config = Config(
         connect_timeout=CONNECT_SECONDS if access.patience is None else min(LOOKING_CONNECT_SECONDS, access.patience),
-        read_timeout=READ_SECONDS[service] if access.patience is None else access.patience,
+        read_timeout=access.answer * SLOWER[service] if access.patience is None else access.patience,
         # Our coordinators retry. A hidden second attempt would send a bundle twice and blur who waits for what.
         retries={"total_max_attempts": 1, "mode": "standard"},
         tcp_keepalive=True,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from isthmus.aws import AwsAccess
+from isthmus.aws import ANSWER_SECONDS, AwsAccess
 from isthmus.change import LANES_PER_SHARD, MAX_LANES
 from isthmus.settings.errors import ErrorType
 from isthmus.settings.gates import Gate
@@ -58,6 +58,9 @@ class Aws(Section):
     region: Region | None = None
     access_key_id: Text | None = None
     secret_access_key: Secret | None = None
+    # A lease is lost after 5 s without a beat, and a request may be tried again within a minute: more than that helps
+    # nobody. Below a second, what is only slow would be sent twice.
+    answer_timeout: Annotated[float, between(1, 60, "seconds")] = ANSWER_SECONDS
 
     @property
     def access(self) -> AwsAccess:
@@ -68,6 +71,7 @@ class Aws(Section):
             region=self.region,
             access_key_id=self.access_key_id,
             secret=secret.get_secret_value() if secret else None,
+            answer=self.answer_timeout,
             endpoints=self.endpoints.model_dump(exclude_none=True),
         )
 

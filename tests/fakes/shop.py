@@ -29,6 +29,7 @@ endpoint_url = "http://127.0.0.1:{port}"
 region = "us-east-1"
 access_key_id = "test"
 secret_access_key = {{env = "SHOP_SECRET"}}
+answer_timeout = {answer_timeout}
 [stream]
 name = "{name}"
 shards = 2
@@ -110,7 +111,7 @@ class Running:
 class Shop:
     """One application in a folder of its own."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, answer_timeout: float = 10.0) -> None:
         self.folder = folder
         self.name = f"shop-{unique_name()}"
         self.config = folder / "isthmus.toml"
@@ -121,7 +122,9 @@ class Shop:
         databases.make(folder)
         (folder / "back-office.db").rename(self.back)
         (folder / "front-office.db").rename(self.front)
-        self.config.write_text(SETTINGS.format(name=self.name, port=port), encoding="utf-8")
+        self.config.write_text(
+            SETTINGS.format(name=self.name, port=port, answer_timeout=answer_timeout), encoding="utf-8"
+        )
 
     def set(self, old: str, new: str) -> None:
         """Change the settings."""

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from isthmus.console.children import Child
+from isthmus.console.proxy.behaviour import CLIENTS_WAIT
 from isthmus.console.proxy.faults import Fault
 from tests.fakes.emulator import Emulator
 from tests.fakes.shop import SECRET, Shop, until
@@ -157,7 +158,11 @@ class Works:
         self.place = place
         self.emulator = Emulator(place)
         self.between = Between(self.emulator.port, faults, times, place / "proxy.log") if faults else None
-        self.shop = Shop(place / "shop", self.between.port if self.between else self.emulator.port)
+        if self.between:
+            # They give up before the proxy does: their own time-out is met too.
+            self.shop = Shop(place / "shop", self.between.port, answer_timeout=CLIENTS_WAIT)
+        else:
+            self.shop = Shop(place / "shop", self.emulator.port)
         self.zygote = Zygote(place / "zygote.log")
         self._logs = 0
         said = self.shop.command("setup")

@@ -232,6 +232,13 @@ def test_nobody_listening_is_an_outage_and_not_a_missing_stream() -> None:
     assert not isinstance(caught.value, Missing)
 
 
+@pytest.mark.parametrize("service, seconds", [("kinesis", 2.0), ("dynamodb", 2.0), ("sqs", 6.0), ("s3", 6.0)])
+def test_how_long_an_answer_may_take_is_a_setting(service: Service, seconds: float) -> None:
+    made: Any = client(replace(ACCESS, answer=2.0), service)
+    assert made.meta.config.read_timeout == seconds
+    made.close()
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_who_only_looks_waits_a_few_seconds_at_most(service: Service) -> None:
     made: Any = client(replace(ACCESS, patience=3.0), service)

@@ -28,6 +28,8 @@ def test_under_the_local_runtime_all_of_aws_is_at_one_place(tmp_path: Path) -> N
     settings = load(file)
     assert settings.consumer.runtime == "local"
     assert settings.aws.access == ACCESS
+    file.write_text(replace(LOCAL, access=replace(ACCESS, answer=2.0)).text(str(file)))
+    assert load(file).aws.access.answer == 2.0
     assert (settings.stream.name, settings.stream.shards, settings.stream.lanes) == (STREAM, 4, 64)
     assert (settings.metrics.producer_port, settings.metrics.consumer_port) == (10, 11)
 

@@ -116,11 +116,10 @@ def test_a_late_put_arrives_after_its_own_repetition_and_counts_only_then(monkey
     async def story(world: World) -> None:
         go = asyncio.Event()
 
-        async def hang(_self: object, _seconds: float) -> bool:
+        async def wait(_self: object, _seconds: float) -> None:
             await go.wait()
-            return False
 
-        monkeypatch.setattr(server._Exchange, "hang", hang)
+        monkeypatch.setattr(server._Exchange, "wait", wait)
         assert await world.send(PUT, puts(2)) is None
         assert (world.service.requests, world.fired) == ([], [])
         assert await world.send(PUT, puts(3)) is not None
@@ -167,7 +166,8 @@ def test_a_request_that_fails_never_reaches_the_service(
 def test_a_request_that_times_out_never_reaches_the_service_and_hangs_before_its_reset(
     fault: Fault, traffic: Traffic, target: str, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(behaviour, "HANG_SECONDS", 0.2)
+    monkeypatch.setattr(behaviour, "HANGS_AT_LEAST", 0.1)
+    monkeypatch.setattr(behaviour, "HANGS_AT_MOST", 0.2)
 
     async def story(world: World) -> None:
         begun = asyncio.get_running_loop().time()
@@ -178,22 +178,41 @@ def test_a_request_that_times_out_never_reaches_the_service_and_hangs_before_its
     run(ok({}), story, fault, traffic=traffic)
 
 
-def test_a_time_out_that_the_client_does_not_wait_for_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(behaviour, "HANG_SECONDS", 0.05)
+async def ask_and_leave(world: World) -> None:
+    """Send a request, close the connection at once, and wait until the proxy has seen it."""
+    _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(b"POST / HTTP/1.1\r\nX-Amz-Target: " + PUT.encode() + b"\r\nContent-Length: 2\r\n\r\n{}")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    while world.proxy._clients:
+        await asyncio.wait(list(world.proxy._clients))
 
+
+def test_a_time_out_that_the_client_does_not_wait_for_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", world.port)
-        writer.write(b"POST / HTTP/1.1\r\nX-Amz-Target: " + PUT.encode() + b"\r\nContent-Length: 2\r\n\r\n{}")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-        while world.proxy._clients:
-            await asyncio.wait(list(world.proxy._clients))
+        await ask_and_leave(world)
         assert world.fired == []
+        monkeypatch.setattr(behaviour, "HANGS_AT_LEAST", 0.0)
+        monkeypatch.setattr(behaviour, "HANGS_AT_MOST", 0.05)
         assert await world.send(PUT, puts(1)) is None
         assert world.fired == [Fault.PUT_TIMEOUT]
 
     run(ok(), story, Fault.PUT_TIMEOUT)
+
+
+def test_a_client_that_gives_up_by_itself_has_been_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(behaviour, "HANGS_AT_LEAST", 0.0)
+
+    async def story(world: World) -> None:
+        await ask_and_leave(world)
+        assert (world.service.requests, world.fired) == ([], [Fault.PUT_TIMEOUT])
+
+    run(ok(), story, Fault.PUT_TIMEOUT)
+
+
+def test_our_clients_behind_the_proxy_give_up_before_it_does_and_not_before_it_counts() -> None:
+    assert behaviour.HANGS_AT_LEAST < behaviour.CLIENTS_WAIT < behaviour.HANGS_AT_MOST
 
 
 def test_a_page_comes_again_when_its_own_iterator_is_given_for_the_next_one() -> None:

@@ -14,6 +14,7 @@ from isthmus.console.dev import kcl, kinesis_mock
 from isthmus.console.dev.kinesis_mock import KinesisMock
 from isthmus.console.embedded import HOST, Emulator
 from isthmus.console.kcl.java import OLDEST
+from isthmus.console.proxy.behaviour import CLIENTS_WAIT
 from isthmus.consumer.feed import Feed, Fetched, Shard
 from isthmus.errors import Missing
 from isthmus.lifecycle import Stop
@@ -41,8 +42,13 @@ class Cloud:
         return urlsplit(self.mock.url).port if self.mock is not None else None
 
     def behind(self, port: int) -> AwsAccess:
-        """Give how everything is reached through a proxy on a port of this machine."""
-        return replace(self.emulator.access, endpoint_url=f"http://{HOST}:{port}")
+        """Give how everything is reached through a proxy on a port of this machine.
+
+        Clients give up on a request that hangs there before the proxy does, but not where kinesis-mock answers: what
+        is only slow there would be asked again, and be slower for it.
+        """
+        access = replace(self.emulator.access, endpoint_url=f"http://{HOST}:{port}")
+        return access if self.mock is not None else replace(access, answer=CLIENTS_WAIT)
 
 
 class SmallPages:

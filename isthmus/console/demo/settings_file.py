@@ -33,6 +33,7 @@ endpoint_url = "{access.endpoint_url}"
 region = "{access.region}"
 access_key_id = "{access.access_key_id}"
 secret_access_key = "{access.secret}"
+answer_timeout = {access.answer}
 {endpoints}
 [stream]
 name = "{stream}"

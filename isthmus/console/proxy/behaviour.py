@@ -10,8 +10,13 @@ from isthmus.console.proxy.faults import Fault
 from isthmus.console.proxy.messages import Request, Response
 from isthmus.console.proxy.schedule import Strike
 
-HANG_SECONDS = 2.0
-"""How long a request hangs that times out. An owner that cannot beat for 5 s has lost its lease: less than that."""
+HANGS_AT_LEAST = 1.5
+"""Seconds without an answer, so that a request counts as one that timed out: who leaves sooner was ended."""
+HANGS_AT_MOST = 3.0
+"""Seconds until the connection of who goes on waiting is reset. An owner that cannot beat for 5 s has lost its lease:
+less than that, and more than `CLIENTS_WAIT`."""
+CLIENTS_WAIT = 2.0
+"""Seconds: the time-out of our own clients behind the proxy, so that it is they who give up."""
 LATE_SECONDS = (1.5, 4.0)
 """How long after its connection was lost a request arrives: later than the first repetitions of it."""
 _FEWEST_TO_FAIL_IN_PART = 2
@@ -26,8 +31,12 @@ class Exchange(Protocol):
         """Have it answered by the real service."""
         ...
 
-    async def hang(self, seconds: float) -> bool:
-        """Say nothing for so long. False: the client did not wait for it."""
+    async def wait(self, seconds: float) -> None:
+        """Let so long pass."""
+        ...
+
+    async def hang(self, seconds: float) -> float:
+        """Say nothing for so long, or until the client gives up. Give how many seconds that was."""
         ...
 
 
@@ -67,7 +76,7 @@ async def act(strike: Strike, exchange: Exchange) -> Act:
         ):
             return await _lose_the_answer(exchange)
         case Fault.PUT_TIMEOUT | Fault.WATERMARK_TIMED_OUT | Fault.OWNERSHIP_TIMED_OUT | Fault.CHECKPOINT_TIMED_OUT:
-            return Act(None, fired=await exchange.hang(HANG_SECONDS))
+            return Act(None, fired=await exchange.hang(HANGS_AT_MOST) >= HANGS_AT_LEAST)
         case Fault.READ_REPEATED:
             return await _repeat(exchange)
         case _:
@@ -109,7 +118,7 @@ def _deliver_late(exchange: Exchange, chance: Chance) -> Act:
     seconds = soonest + chance.random() * (latest - soonest)
 
     async def later() -> bool:
-        await exchange.hang(seconds)
+        await exchange.wait(seconds)
         return answers.refuses_none(await exchange.forward(exchange.request))
 
     return Act(None, fired=False, later=later)

@@ -31,7 +31,7 @@ class Fault(StrEnum):
     """The connection is lost first; the request arrives seconds later, behind its own repetition."""
     PUT_THROTTLED = "put_throttled"
     PUT_TIMEOUT = "put_timeout"
-    """Nothing is accepted, nothing is answered, and after a while the connection is lost."""
+    """Nothing is accepted, nothing is answered, until the client gives up, or after a while its connection is lost."""
     PUT_500 = "put_500"
     WATERMARK_FAILED = "watermark_failed"
     WATERMARK_TIMED_OUT = "watermark_timed_out"

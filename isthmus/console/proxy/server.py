@@ -42,10 +42,19 @@ class _Exchange:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await wire.exchange(self.port, request)
 
-    async def hang(self, seconds: float) -> bool:
-        """Say nothing for so long."""
+    async def wait(self, seconds: float) -> None:
+        """Let so long pass, whatever the client does."""
         await asyncio.sleep(seconds)
-        return not self.client.at_eof()
+
+    async def hang(self, seconds: float) -> float:
+        """Say nothing for so long, or until the client closes its connection. Give how many seconds that was."""
+        now = asyncio.get_running_loop().time
+        begun = now()
+        # A client has nothing more to say before it is answered: all that can come is the end of its connection.
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(seconds):
+                await self.client.read(1)
+        return now() - begun
 
 
 class Proxy:
