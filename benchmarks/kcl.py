@@ -39,6 +39,8 @@ from tests.faults.kcl_world import History, history, in_postgres
 from tests.faults.row import Result
 from tests.simulation.ground import quiet
 
+_SETTLED_SECONDS = 15.0
+"""For what a worker that has just come takes over, and for what has waited meanwhile: that is measured by itself."""
 _STEADY_SECONDS = 60.0
 _LATENCIES = "SELECT decided - arrived FROM isthmus.history WHERE decided > %s AND outcome = 'applied'"
 
@@ -117,6 +119,7 @@ class _Race:
 
     def put_to_applied(self) -> Measured:
         self._two_workers()
+        ThreadStop().wait(_SETTLED_SECONDS)
         since = self._clock.now_ms()
         ThreadStop().wait(_STEADY_SECONDS)
         with psycopg.connect(self._history.office.address) as connection:  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from urllib.parse import urlsplit
 
 from isthmus.addresses import endpoint_objection, is_loopback
@@ -16,6 +16,7 @@ from isthmus.stream import StreamFacts, StreamIdentity
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import CreateTableInputTypeDef, KeySchemaElementTypeDef
     from types_boto3_kinesis import KinesisClient
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
@@ -75,6 +76,14 @@ class AwsAccess:
     def endpoint(self, service: str) -> str | None:
         """Give where a service is; None: at AWS."""
         return self.endpoints.get(service, self.endpoint_url)
+
+
+class TableIndex(NamedTuple):
+    """A global secondary index of a table that holds its own keys, all texts, and the table's, and nothing else."""
+
+    name: str
+    keys: tuple[str, ...]
+    """Its partition key and, if it has one, its sort key."""
 
 
 @overload
@@ -206,21 +215,37 @@ def ensure_bucket(s3: "S3Client", name: str) -> bool:
     return _make(lambda: s3.create_bucket(Bucket=name, **place), there="BucketAlreadyOwnedByYou")
 
 
-def ensure_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, ...], hint: str, *, stop: Stop) -> bool:
+def ensure_table(
+    dynamodb: "DynamoDBClient",
+    name: str,
+    keys: tuple[str, ...],
+    hint: str,
+    *,
+    stop: Stop,
+    index: TableIndex | None = None,
+) -> bool:
     """Make a table with text keys, paid by request, where it is not there, and wait until it can be used.
 
-    `keys` are the names of its partition key and, if it has one, its sort key. True: it was made now. Raises `Refused`,
-    with the hint, where another table has the name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
+    `keys` are the names of its partition key and, if it has one, its sort key; `index` is made with the table, and
+    never for one that is there. True: it was made now. Raises `Refused`, with the hint, where another table has the
+    name, `Stopped`, and `Fatal` when it is not active after 5 minutes.
     """
-    made = _make(
-        lambda: dynamodb.create_table(
-            TableName=name,
-            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, _KEY_TYPES, strict=False)],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-            BillingMode="PAY_PER_REQUEST",
-        ),
-        there="ResourceInUseException",
-    )
+    attributes = dict.fromkeys((*keys, *(index.keys if index is not None else ())))
+    asked: CreateTableInputTypeDef = {
+        "TableName": name,
+        "KeySchema": _key_schema(keys),
+        "AttributeDefinitions": [{"AttributeName": attribute, "AttributeType": "S"} for attribute in attributes],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    if index is not None:
+        asked["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index.name,
+                "KeySchema": _key_schema(index.keys),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ]
+    made = _make(lambda: dynamodb.create_table(**asked), there="ResourceInUseException")
 
     def is_active() -> bool:
         try:
@@ -249,6 +274,10 @@ def describe_table(dynamodb: "DynamoDBClient", name: str, keys: tuple[str, ...],
             hint=hint,
         )
     return table["TableStatus"]
+
+
+def _key_schema(keys: tuple[str, ...]) -> "list[KeySchemaElementTypeDef]":
+    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, _KEY_TYPES, strict=False)]
 
 
 def _is_there(ask: Callable[[], object]) -> bool:

@@ -8,7 +8,7 @@ in the same table, are left alone.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isthmus.aws import classify, ensure_table, error_code
+from isthmus.aws import TableIndex, classify, ensure_table, error_code
 from isthmus.lifecycle import Stop
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ def lease_of(item: "Item") -> KclLease | None:
     )
 
 
+BY_OWNER = TableIndex("LeaseOwnerToLeaseKeyIndex", ("leaseOwner", KEY))
+"""By what a worker finds its leases (amazon-kinesis-client, DynamoDBLeaseRefresher). Where the library has to make it
+itself, it looks after 10 s at the earliest whether it can be used: most of a start."""
 LEADER = "Leader"
 COORDINATION = "-CoordinatorState"
 """How the name of the table with the lock ends, up to version 3.1 of amazon-kclpy; later it lies among the leases."""
@@ -107,7 +110,8 @@ class KclLeases:
 
     def ensure(self, *, stop: Stop) -> bool:
         """Make the table where it is not there. True: it was made now. Raises as `isthmus.aws.ensure_table`."""
-        return ensure_table(self._client, self._table, (KEY,), "Give another name to kcl.table.", stop=stop)
+        another = "Give another name to kcl.table."
+        return ensure_table(self._client, self._table, (KEY,), another, stop=stop, index=BY_OWNER)
 
     def read(self) -> dict[str, KclLease]:
         """Give every shard's lease, by shard, as it stands now; none where there is no table."""
@@ -140,6 +144,32 @@ class KclLeases:
                 Key={lock.key: {"S": LEADER}},
                 ConditionExpression="recordVersionNumber = :version AND ownerName = :owner",
                 ExpressionAttributeValues={":version": {"S": lock.version}, ":owner": {"S": lock.owner}},
+            )
+        except Exception as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                return False
+            raise classify(error) from error
+        return True
+
+    def assign(self, lease: KclLease, owner: str) -> bool:
+        """Give a lease to a worker, if it is still as it was seen. False: it has moved, or is being handed over.
+
+        The same write as the library's leader does (amazon-kinesis-client, DynamoDBLeaseSerializer), on a narrower
+        condition: on the counter too. Who held it finds out at its next renewal.
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={KEY: {"S": lease.shard}},
+                UpdateExpression="SET leaseOwner = :heir ADD leaseCounter :one, ownerSwitchesSinceCheckpoint :one",
+                ConditionExpression="leaseOwner = :owner AND leaseCounter = :counter"
+                " AND attribute_not_exists(checkpointOwner)",
+                ExpressionAttributeValues={
+                    ":heir": {"S": owner},
+                    ":owner": {"S": lease.owner},
+                    ":counter": {"N": str(lease.counter)},
+                    ":one": {"N": "1"},
+                },
             )
         except Exception as error:
             if error_code(error) == "ConditionalCheckFailedException":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from isthmus.chance import unique_name
-from isthmus.checkpoint.kcl import COORDINATION, KEY, KclLease, KclLeases, LeaderLock
+from isthmus.checkpoint.kcl import BY_OWNER, COORDINATION, KEY, KclLease, KclLeases, LeaderLock
 from isthmus.errors import Refused
 from isthmus.lifecycle import ThreadStop
 from tests.fakes.emulator import Emulator
@@ -110,3 +110,49 @@ def test_the_very_lock_that_was_seen_is_removed_once(client: "DynamoDBClient", l
     assert leases.remove(seen)
     assert leases.leader() is None
     assert not leases.remove(seen)
+
+
+HELD = {"leaseOwner": {"S": "you"}, "leaseCounter": {"N": "7"}}
+
+
+def hold(client: "DynamoDBClient", table: str, **more: dict[str, str]) -> None:
+    """Write a lease as an owner would that reads the shard."""
+    item = {KEY: {"S": "shard-1"}, "checkpoint": {"S": "0042"}, "ownerSwitchesSinceCheckpoint": {"N": "0"}}
+    client.put_item(TableName=table, Item={**item, **HELD, **more})
+
+
+def test_a_lease_is_given_to_another_and_found_by_its_owner(
+    client: "DynamoDBClient", leases: KclLeases, table: str
+) -> None:
+    hold(client, table)
+    seen = leases.read()["shard-1"]
+    assert leases.assign(seen, "me")
+    assert leases.read()["shard-1"] == seen._replace(owner="me", counter=8)
+    found = client.query(
+        TableName=table,
+        IndexName=BY_OWNER.name,
+        KeyConditionExpression="leaseOwner = :me",
+        ExpressionAttributeValues={":me": {"S": "me"}},
+    )
+    assert [item[KEY]["S"] for item in found["Items"]] == ["shard-1"]
+    item = client.get_item(TableName=table, Key={KEY: {"S": "shard-1"}})["Item"]
+    assert item["ownerSwitchesSinceCheckpoint"] == {"N": "1"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"leaseOwner": {"S": "they"}},
+        {"leaseCounter": {"N": "8"}},
+        {"checkpointOwner": {"S": "you"}},
+    ],
+)
+def test_a_lease_that_has_moved_or_is_being_handed_over_is_given_to_nobody(
+    client: "DynamoDBClient", leases: KclLeases, table: str, more: dict[str, dict[str, str]]
+) -> None:
+    hold(client, table)
+    seen = leases.read()["shard-1"]
+    hold(client, table, **more)
+    before = leases.read()["shard-1"]
+    assert not leases.assign(seen, "me")
+    assert leases.read()["shard-1"] == before

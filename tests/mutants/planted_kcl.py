@@ -11,7 +11,24 @@ ORDERS = "tests/unit/test_kcl_child_orders.py"
 BUNDLES = "tests/unit/test_kcl_bundles.py"
 PROCESS = "tests/integration/test_kcl_child.py"
 
+HEIRS = "tests/unit/test_kcl_heirs.py"
+LEASES = "tests/contract/test_kcl_leases.py"
+
 KCL_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "KCL: a dead leader's shard given to whoever has a lease",
+        "isthmus/console/kcl/heirs.py",
+        "        if lives and lease.owner",
+        "        if lease.owner",
+        (HEIRS,),
+    ),
+    Mutant(
+        "KCL: a lease that moved since it was seen given to another",
+        "isthmus/checkpoint/kcl.py",
+        '"leaseOwner = :owner AND leaseCounter = :counter"',
+        '"leaseOwner = :owner AND :counter = :counter"',
+        (LEASES,),
+    ),
     Mutant(
         "KCL: a bare checkpoint",
         f"{K}protocol.py",

@@ -17,7 +17,7 @@ from isthmus.console.bookkeeping import Held
 from isthmus.console.kcl import supervising
 from isthmus.console.kcl.folder import Folder
 from isthmus.console.kcl.keeping import Keeper, held_by
-from isthmus.console.kcl.leader import Worker
+from isthmus.console.kcl.leader import STILL, Worker
 from isthmus.console.kcl.supervising import look_after
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.runtimes.threads import ThreadTask
@@ -48,6 +48,7 @@ class Table:
         self.removed: list[LeaderLock] = []
         self.failing: list[Exception] = []
         self.asked = 0
+        self.assigned: list[tuple[str, str]] = []
 
     def leader(self) -> LeaderLock | None:
         self.asked += 1
@@ -61,6 +62,10 @@ class Table:
     def remove(self, lock: LeaderLock) -> bool:
         self.removed.append(lock)
         self.lock = None
+        return True
+
+    def assign(self, lease: KclLease, owner: str) -> bool:
+        self.assigned.append((lease.shard, owner))
         return True
 
 
@@ -112,6 +117,22 @@ def test_the_lock_of_an_earlier_daemon_is_removed_as_soon_as_the_next_one_begins
         desk.run(1.5)
     assert desk.table.removed == [lock_of(BEFORE)]
     assert [line["event"] for line in logs] == ["kcl_leader_removed"]
+
+
+def test_the_shards_of_a_leader_that_is_gone_are_passed_on_with_its_lock(desk: Desk) -> None:
+    desk.table.lock = lock_of(OTHER)
+    desk.table.held = {
+        "shard-1": KclLease("shard-1", "7", owner=str(OTHER), counter=3),
+        "shard-2": KclLease("shard-2", "7", owner=str(ME), counter=3),
+    }
+    desk.keeper.begin(ME)
+    with capture_logs() as logs:
+        desk.run(STILL * FAILOVER)
+        assert desk.table.assigned == []
+        desk.run(FAILOVER)
+    assert desk.table.removed == [lock_of(OTHER)]
+    assert desk.table.assigned == [("shard-1", str(ME))]
+    assert [line["event"] for line in logs] == ["kcl_leader_removed", "kcl_leases_passed_on"]
 
 
 def test_who_is_told_of_the_leases_is_told_whose_daemon_lives(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""Looks at the lease table while a daemon runs: takes a dead leader's lock away, on proof, and tells who has what."""
+"""Looks at the lease table while a daemon runs: takes a dead leader's lock away, on proof, and passes its shards on; tells who has what."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -8,6 +8,7 @@ from isthmus.checkpoint.kcl import KclLease, KclLeases
 from isthmus.checkpoint.process import is_dead
 from isthmus.clock import Clock
 from isthmus.console.bookkeeping import Held
+from isthmus.console.kcl.heirs import heirs
 from isthmus.console.kcl.leader import LeaderWatch, Worker
 from isthmus.errors import Transient
 from isthmus.lifecycle import Stop
@@ -44,6 +45,7 @@ class Keeper:
         self._me: Worker | None = None
         self._hurried = False
         self._led_by = ""
+        self._before: Mapping[str, KclLease] = {}
 
     def begin(self, me: Worker) -> None:
         """Say that a daemon starts: it is looked at once whether an earlier one's lock stands in its way.
@@ -82,12 +84,22 @@ class Keeper:
             proof = self._leader.proof(lock, leases, me, asked, self._clock.monotonic())
             if lock is not None and proof is not None and self._leases.remove(lock):
                 log.warning("kcl_leader_removed", leader=lock.owner, why=proof)
+                self._pass_on(leases, lock.owner, str(me))
+            self._before = leases
         except Transient as error:
             self._watch.failed(error)
         else:
             self._watch.recovered()
             self._led_by = "" if lock is None else lock.owner
             self._seen(leases, me)
+
+    def _pass_on(self, leases: Mapping[str, KclLease], dead: str, me: str) -> None:
+        # What fails here is left to the next leader: it finds these leases without a living owner.
+        given = [
+            lease.shard for lease, heir in heirs(leases, self._before, dead, me) if self._leases.assign(lease, heir)
+        ]
+        if given:
+            log.info("kcl_leases_passed_on", shards=given)
 
 
 def held_by(leases: Mapping[str, KclLease], owner: str | None) -> dict[str, Held]:

@@ -13,7 +13,8 @@ PARENT_POLL_MS: Final = 500
 """How often a child shard looks whether its parents are done; the library's 10 s would be most of a reshard's time."""
 SHARD_SYNC_MS: Final = 10_000
 """How often the leader looks for shards without a lease. ListShards may be called 1,000 times a second."""
-ASSIGN_MS: Final = 1_000
+ASSIGN_MS: Final = (1_000, 2_000)
+"""How often the leader gives free leases away, at least and at most: each time it reads the lease table."""
 REPORT_MS: Final = 2_000
 """How often a worker says that it lives: one small write to DynamoDB each time."""
 GRACE_MS: Final = 7_500
@@ -37,8 +38,8 @@ def properties(settings: Settings, worker: str, program: str) -> dict[str, str]:
         "AwsCredentialsProvider": "DefaultCredentialsProvider",
         "initialPositionInStream": "LATEST" if kcl.start == "latest" else "TRIM_HORIZON",
         "failoverTimeMillis": str(failover),
-        # Twice in a failover time: a lease that is free is given away soon, and the leader reads the table so often.
-        "leaseAssignmentIntervalMillis": str(max(ASSIGN_MS, failover // 2)),
+        # The library's twice the failover time would leave what is free without a reader for as long.
+        "leaseAssignmentIntervalMillis": str(min(max(ASSIGN_MS[0], failover // 2), ASSIGN_MS[1])),
         # A worker that has not reported yet gets no lease: the library's 30 s would be most of a start.
         "workerMetricsReporterFreqInMillis": str(REPORT_MS),
         "shardSyncIntervalMillis": str(SHARD_SYNC_MS),
