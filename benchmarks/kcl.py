@@ -164,14 +164,10 @@ class _Race:
         return self._children_read(closed)
 
     def memory(self) -> list[Measured]:
-        """Give the most that a daemon and a child of those that live now have taken."""
+        """Give the most that a daemon of those that live now has taken. Children: see `benchmarks.kclchildren`."""
         workers = self._two_workers()
         daemons = [_peak_mb(daemon) for worker in workers if (daemon := worker.daemon()) is not None]
-        children = [_peak_mb(child) for worker in workers for child in worker.children()]
-        return [
-            Measured("memory of a daemon, at most", max(daemons), "MB", 400),
-            Measured("memory of a child here (PostgreSQL), at most", max(children), "MB", 60),
-        ]
+        return [Measured("memory of a daemon, at most", max(daemons), "MB", 400)]
 
     def _worker(self) -> Worker:
         made = self._history

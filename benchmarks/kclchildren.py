@@ -1,6 +1,6 @@
 """What a child of the Kinesis Client Library's daemon leaves and takes: `python -m benchmarks.kclchildren`.
 
-The product's own program, settings and SQLite store, with the daemon's side of the protocol played. First one child
+The product's own program, settings and store, with the daemon's side of the protocol played. First one child
 decides a million changes, and its memory is looked at on the way; then children are killed (-9), each in the middle of
 its work, and what they left over is counted.
 """
@@ -13,18 +13,22 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import orjson
+import psycopg
 
 from isthmus.change import Change, Verb, lane_of, transaction_id, version_of
 from isthmus.clock import SystemClock
 from isthmus.codec import bundle, encode
+from isthmus.console.embedded_postgres import EmbeddedPostgres
 from isthmus.console.kcl.brakefile import FILE
 from isthmus.console.kcl.folder import CHILD, Folder
 from isthmus.console.kcl.metricfiles import MetricFiles
 from isthmus.console.kcl.processes import children_of
+from isthmus.consumer.stores.postgres.connection import PostgresAddress
+from isthmus.consumer.stores.postgres.store import PostgresStore
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 from tests.faults.kcl_workers import ROOT
 from tests.simulation.ground import folder
@@ -49,7 +53,7 @@ order = "commit"
 table = "thing"
 version_column = "version"
 [store]
-url = "sqlite:///front.db"
+url = "{store}"
 [consumer]
 runtime = "kcl"
 checkpoint_interval = 1.0
@@ -64,19 +68,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kclchildren", description=__doc__)
     parser.add_argument("--changes", type=int, default=1_000_000, help="changes that one child decides (1000000)")
     parser.add_argument("--restarts", type=int, default=1_000, help="children that are killed (1000)")
+    parser.add_argument("--postgres", action="store_true", help="with PostgreSQL: the first half alone")
     arguments = parser.parse_args()
-    with folder() as place:
+    with ExitStack() as stack:
+        place = stack.enter_context(folder())
+        if arguments.postgres:
+            _long_life(_made_in_postgres(place, stack), arguments.changes)
+            return
         settings = _made(place)
         _long_life(settings, arguments.changes)
         _short_lives(settings, arguments.restarts)
 
 
+_TABLE = "CREATE TABLE thing (key TEXT PRIMARY KEY, version TEXT, size INTEGER, note TEXT)"
+
+
 def _made(place: Path) -> Path:
     with closing(sqlite3.connect(place / "front.db")) as front:
-        front.execute("CREATE TABLE thing (key TEXT PRIMARY KEY, version TEXT, size INTEGER, note TEXT)")
+        front.execute(_TABLE)
     SqliteStore(place / "front.db", [], application="bench").prepare()
+    return _settings(place, "sqlite:///front.db")
+
+
+def _made_in_postgres(place: Path, stack: ExitStack) -> Path:
+    server = stack.enter_context(EmbeddedPostgres(place / "data", place / "postgresql.log"))
+    with psycopg.connect(server.url, autocommit=True) as front:
+        front.execute(_TABLE)
+    PostgresStore(PostgresAddress(server.url), [], lanes=LANES, application="bench").prepare()
+    return _settings(place, server.url)
+
+
+def _settings(place: Path, store: str) -> Path:
     path = place / "isthmus.toml"
-    path.write_text(_SETTINGS.format(lanes=LANES), encoding="utf-8")
+    path.write_text(_SETTINGS.format(lanes=LANES, store=store), encoding="utf-8")
     return path
 
 

@@ -37,8 +37,6 @@ from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.lot import LotReader
 from isthmus.consumer.stores.port import Decider, Entity, QuickSession, Store, TableMapping, TransactionalStore
 from isthmus.consumer.stores.reading import StoreReader
-from isthmus.consumer.stores.sqlite.reading import SqliteReader
-from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.contracts import field_bounds, field_types
 from isthmus.errors import Missing, Poison, Refused, TargetDown
 from isthmus.lifecycle import Stop, ThreadStop
@@ -226,6 +224,8 @@ def store_of(settings: Settings, entities: Sequence[Entity]) -> Store:
     """
     match settings.store.kind:
         case StoreKind.SQLITE:
+            from isthmus.consumer.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - loads SQLite
+
             return SqliteStore(store_path(settings), entities, application=settings.application)
         case StoreKind.POSTGRESQL:
             return postgres_store(settings, entities)
@@ -321,6 +321,8 @@ def reader_of(settings: Settings, entities: Sequence[Entity] | None = None) -> S
     """
     match settings.store.kind:
         case StoreKind.SQLITE:
+            from isthmus.consumer.stores.sqlite.reading import SqliteReader  # noqa: PLC0415 - loads SQLite
+
             return SqliteReader(store_path(settings))
         case StoreKind.POSTGRESQL:
             return postgres_reader(settings)
