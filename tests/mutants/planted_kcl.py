@@ -139,7 +139,7 @@ KCL_MUTANTS: tuple[Mutant, ...] = (
         f"{K}descriptors.py",
         "            same = (_identity(self.reading), _identity(self._writing)) == self._identities\n",
         "            same = True\n",
-        (PROCESS,),
+        ("tests/unit/test_kcl_descriptors.py",),
     ),
     Mutant(
         "KCL: a forked process keeps the line",
