@@ -16,6 +16,7 @@ WAITING_FIRST = (
     "integration/test_demo_kcl.py",
     "integration/test_shards.py",
     "integration/test_demo_chaos.py",
+    "integration/test_demo_episodes.py",
     "integration/test_infra_run.py",
     "integration/test_records_lost.py",
 )

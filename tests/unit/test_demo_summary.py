@@ -23,6 +23,9 @@ LOCAL: dict[str, Any] = {
     "drained": 0,
     "restarts": {"producer": 0, "consumer": 0},
     "faults": {},
+    "outage": None,
+    "gate": None,
+    "poison": None,
     "peak_rss_mb": {"producer": 101.0, "consumer": 94.0},
     "elapsed_s": 5.0,
 }
@@ -68,3 +71,23 @@ def test_under_the_kcl_the_reshard_is_told_what_was_drained_and_what_the_books_r
 @pytest.mark.parametrize("ok", [True, False])
 def test_the_first_line_says_how_it_ended(*, ok: bool) -> None:
     assert ("Everything arrived" in said(KCL | {"ok": ok})) is ok
+
+
+def test_what_went_wrong_and_was_mended_has_its_own_lines() -> None:
+    text = said(
+        LOCAL
+        | {
+            "changes_per_s": None,
+            "outage": {"seconds": 20.0},
+            "gate": {"closed_ms": 1000, "opened_ms": 9000, "held_changes": 1234, "effects": 0},
+            "poison": {"parked_changes": 61, "redriven": {"stale": 2, "applied": 59}, "left": 3},
+        }
+    )
+    assert "20 s the front office's store was away" in text
+    assert "1,234 changes were held by a gate" in text
+    assert "0 took effect in the 8 s in which it was closed" in text
+    assert "61 changes were parked by a translator with a defect" in text
+    assert "59 applied, 2 stale once it was mended" in text
+    assert "3 wait on, behind others of flights to unknown airports" in text
+    assert "the waits of outage, gate, poison among them" in text
+    assert "in the first load" not in text

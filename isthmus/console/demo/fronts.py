@@ -1,8 +1,10 @@
 """The front offices that the demo can keep in step: a SQLite file, an embedded PostgreSQL, the emulator's DynamoDB."""
 
+import os
+import signal
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,6 +24,9 @@ from isthmus.console.embedded import Emulator
 from isthmus.console.embedded_postgres import EmbeddedPostgres
 from isthmus.errors import Fatal
 from isthmus.lifecycle import Stop
+
+_LOCK_SECONDS = 30.0
+"""For the lock of whoever writes: others hold it for milliseconds."""
 
 Kind = Literal["sqlite", "postgres", "dynamodb"]
 
@@ -47,6 +52,10 @@ class Front(Protocol):
 
     def evidence(self) -> Fronts:
         """Give what the oracle reads it by."""
+        ...
+
+    def away(self) -> AbstractContextManager[None]:
+        """Let nothing take effect there while this is entered."""
         ...
 
     def check(self) -> None:
@@ -82,6 +91,13 @@ class SqliteFront:
         """Give what the oracle reads it by."""
         return partial(sqlite_front, self._file)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Hold the lock of whoever writes."""
+        with closing(sqlite3.connect(self._file, timeout=_LOCK_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+
     def check(self) -> None:
         """Do nothing: a file does not end."""
 
@@ -112,6 +128,14 @@ class PostgresFront:
     def evidence(self) -> Fronts:
         """Give what the oracle reads it by."""
         return partial(postgres_front, self.url)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Kill the server, and keep it from being started again: it has its crash to recover from then."""
+        with _stopped(self._server.pid):
+            with suppress(OSError, ValueError):
+                os.kill(self._server.server_pid(), signal.SIGKILL)
+            yield
 
     def check(self) -> None:
         """See that whoever watches over the server lives: the server itself is started again."""
@@ -145,6 +169,7 @@ class DynamoFront:
 
     def __init__(self, emulator: Emulator) -> None:
         self._client = aws.client(emulator.access, "dynamodb")
+        self._emulator = emulator
         tables = f"tables flight, airport_board, {OWN_TABLE}"
         self.address = f"dynamodb: {emulator.url} (region {emulator.access.region}, {tables})"
         make_tables_dynamodb(self._client)
@@ -161,11 +186,26 @@ class DynamoFront:
         """Give what the oracle reads it by."""
         return partial(dynamodb_front, self._client, OWN_TABLE)
 
+    def away(self) -> AbstractContextManager[None]:
+        """Stop the emulator: the stream and the checkpoints are away with it."""
+        return _stopped(self._emulator.pid)
+
     def check(self) -> None:
         """Do nothing: it lives and dies with the emulator."""
 
     def stop(self) -> None:
         """Do nothing: it lives and dies with the emulator."""
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        # It may have died meanwhile; who looks after it says so.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def open_front(kind: Kind, place: Place, emulator: Emulator, stop: Stop) -> Front:

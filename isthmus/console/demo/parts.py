@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from isthmus import aws
 from isthmus.clock import Clock
 from isthmus.console.commands.setup import prepare
+from isthmus.console.demo.asking import Commands
 from isthmus.console.demo.chaos import EVERYTHING, WITH_KCL, Chaos, Upstream
 from isthmus.console.demo.cloud import Cloud, SmallPages, library, open_cloud
+from isthmus.console.demo.episodes import Episodes, Stage
 from isthmus.console.demo.fronts import Front, open_front
 from isthmus.console.demo.kills import Victim
 from isthmus.console.demo.office import Office
@@ -54,6 +56,7 @@ class Parts:
     targets: Targets
     chaos: Chaos | None
     reshard: Reshard | None
+    episodes: Episodes
     standing: Standing
     front: Front
     feed: Feed
@@ -99,7 +102,7 @@ class _Start:
         self.stack.callback(front.stop)
         self.watch.add(front.check)
         ports = Ports(free_port(), tuple(free_port() for _ in (WORKERS if jars is not None else ("",))))
-        self._write(cloud, chaos, front, ports)
+        written = self._write(cloud, chaos, front, ports)
         settings = _past_the_proxy(load(self.place.settings), cloud)
         prepare(settings)
         self.view.say(f"the emulator and the stream {STREAM} are there")
@@ -116,6 +119,7 @@ class _Start:
             targets=targets,
             chaos=chaos,
             reshard=self._reshard(kinesis, feed, standing) if jars is not None else None,
+            episodes=self._episodes(front, pipeline, written),
             standing=standing,
             front=front,
             feed=feed,
@@ -141,7 +145,7 @@ class _Start:
         self.view.say(f"chaos by the plan of seed {seed}: --seed {seed} replays it")
         return chaos
 
-    def _write(self, cloud: Cloud, chaos: Chaos | None, front: Front, ports: Ports) -> None:
+    def _write(self, cloud: Cloud, chaos: Chaos | None, front: Front, ports: Ports) -> Written:
         access = cloud.access if chaos is None else cloud.behind(chaos.port)
         everybody = Written(
             access=access,
@@ -150,18 +154,35 @@ class _Start:
             store_url=front.url,
             producer_port=ports.producer,
             consumer_port=ports.consumers[0],
+            gates=self.plan.gate,
+            broken=self.plan.poison,
         )
         if cloud.jars is None:
-            self.place.settings.write_text(everybody.text(str(self.place.settings)))
-            return
+            self._write_settings(everybody)
+            return everybody
         # Who starts one more worker by these gets any free port, and the host's name.
         everybody = replace(everybody, runtime="kcl", jars=str(cloud.jars), consumer_port=0)
-        self.place.settings.write_text(everybody.text(str(self.place.settings)))
+        self._write_settings(everybody)
         # The daemon reads Kinesis past the proxy, see `chaos.WITH_KCL`; its leases do go through it.
         access = replace(access, endpoints=cloud.access.endpoints)
         for name, port in zip(WORKERS, ports.consumers, strict=True):
             file = self.place.worker_settings(name)
             file.write_text(replace(everybody, access=access, worker=name, consumer_port=port).text(str(file)))
+        return everybody
+
+    def _write_settings(self, everybody: Written) -> None:
+        self.place.settings.write_text(everybody.text(str(self.place.settings)))
+
+    def _episodes(self, front: Front, pipeline: Pipeline, written: Written) -> Episodes:
+        def deploy() -> None:
+            self._write_settings(replace(written, broken=False))
+            pipeline.deploy()
+
+        ask = Commands(self.place)
+        stage = Stage(self.clock, self.view.say, front.away, deploy, pipeline.deployed, ask)
+        episodes = Episodes(stage, outage=self.plan.outage, gate=self.plan.gate, poison=self.plan.poison)
+        self.stack.callback(episodes.close)
+        return episodes
 
     def _pipeline(self, standing: Standing) -> tuple[Pipeline, Targets]:
         place = self.place

@@ -61,6 +61,7 @@ class Pipeline:
         self._deaths = 0
         self._peaks: dict[Victim, float] = {}
         self._ending = False
+        self._deploying: set[str] = set()
         self.restarts = dict.fromkeys(programs, 0)
         self._children = {name: self._start(name) for name in programs}
 
@@ -79,6 +80,10 @@ class Pipeline:
             code = child.poll()
             if code is None:
                 continue
+            if name in self._deploying:
+                self._deploying.remove(name)
+                self._renew(name)
+                continue
             if code >= 0 or self._deaths >= _MOST_DEATHS:
                 raise Fatal(f"{self._words(name)} ended with code {code}. The end of its log:\n{child.log_tail()}")
             self._deaths += 1
@@ -95,9 +100,20 @@ class Pipeline:
         self.check()
         child = self._children[name]
         child.signal(signal.SIGKILL)
-        if child.wait(_KILL_SECONDS) != -signal.SIGKILL:
+        if child.wait(_KILL_SECONDS) != -signal.SIGKILL and name not in self._deploying:
             raise Fatal(f"{self._words(name)} ended by itself just before it was killed:\n{child.log_tail()}")
+        self._deploying.discard(name)
         self._start_again(name)
+
+    def deploy(self) -> None:
+        """Ask all to end softly. Each is started again by `check` once it has ended, with the settings of then."""
+        self._deploying = set(self._children)
+        for child in self._children.values():
+            child.signal(signal.SIGTERM)
+
+    def deployed(self) -> bool:
+        """Say whether all of them were started again."""
+        return not self._deploying
 
     def end(self) -> None:
         """End all, softly and at the same time. Safe to repeat."""
@@ -132,9 +148,12 @@ class Pipeline:
         return f"`isthmus {program.command}`" + (f" of {name}" if name != program.what else "")
 
     def _start_again(self, name: str) -> None:
+        self._renew(name)
+        self.restarts[name] += 1
+
+    def _renew(self, name: str) -> None:
         self._children[name].end()
         self._children[name] = self._start(name)
-        self.restarts[name] += 1
 
     def _start(self, name: str) -> Child:
         program = self._programs[name]

@@ -28,6 +28,17 @@ class Plan:
     """The kind of front office: sqlite, postgres or dynamodb."""
     runtime: Runtime = "local"
     """What drives the consumers: local, or kcl with two workers and a reshard."""
+    outage: bool = False
+    """Whether the front office's store goes away for a while."""
+    poison: bool = False
+    """Whether the translator begins with a defect that is mended."""
+    gate: bool = False
+    """Whether a gate is closed for a while."""
+
+    @property
+    def episodes(self) -> bool:
+        """Whether anything of that is asked for."""
+        return self.outage or self.poison or self.gate
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 from isthmus.clock import Clock
 from isthmus.console.demo import readings, standing
 from isthmus.console.demo.ahead import Ahead
+from isthmus.console.demo.episodes import Happened
 from isthmus.console.demo.example import SOURCE, Expectation
 from isthmus.console.demo.kills import Pending
 from isthmus.console.demo.parts import Parts
@@ -24,6 +25,7 @@ _LOOK_SECONDS: Final[Mapping[Runtime, float]] = {"local": _QUICK_SECONDS, "kcl":
 """While kills are to come. Two workers tell twice as much, and a look costs them as much as us."""
 _PATIENCE_SECONDS: Final[Mapping[Runtime, float]] = {"local": 120.0, "kcl": 600.0}
 """Without anything that is published or decided."""
+_OVER: Final = object()
 _SLOWEST = 20.0
 """Modifications a second. Whoever is slower, and publishes or decides something all the same, repeats itself."""
 
@@ -50,6 +52,8 @@ class Facts:
     """How many shards were closed."""
     drained: int
     """How many of those were read to their end."""
+    happened: Happened
+    """What the episodes did."""
 
 
 class Demo:
@@ -105,6 +109,7 @@ class Demo:
             done = self._look(office.modifications - scheduled, kills)
             if parts.reshard is not None:
                 parts.reshard.advance(done / max(planned, 1))
+            parts.episodes.advance(done / max(planned, 1))
             office.pace(self._tempo(done, planned, kills=bool(kills)))
             return done >= planned and office.done and not self._waits()
 
@@ -118,6 +123,8 @@ class Demo:
         self._view.phase("catching up", parts.office.modifications)
         parts.watch.until(self._in_time(), _LOOK_SECONDS[self._plan.runtime])
         self._view.say("everything is decided")
+        last = parts.episodes.last()
+        parts.watch.until(lambda: next(last, _OVER) is _OVER, _QUICK_SECONDS)
         facts = Facts(
             scheduled=parts.scheduled,
             counts=self._counts(),
@@ -130,6 +137,7 @@ class Demo:
             shards=parts.reshard.counts if parts.reshard is not None else [self._plan.shards],
             closed=parts.reshard.closed() if parts.reshard is not None else 0,
             drained=len(parts.reshard.drained()) if parts.reshard is not None else 0,
+            happened=parts.episodes.happened,
         )
         if not self._plan.stay:
             parts.pipeline.end()
@@ -201,7 +209,7 @@ class Demo:
     def _waits(self) -> bool:
         """Say whether something is still to come in the live phase, so that there must be something left to live."""
         reshard = self._parts.reshard
-        return self._waits_for_faults() or (reshard is not None and reshard.left())
+        return self._waits_for_faults() or self._parts.episodes.left() or (reshard is not None and reshard.left())
 
     def _tempo(self, done: int, planned: int, *, kills: bool) -> float | None:
         if not self._waits():
@@ -210,5 +218,6 @@ class Demo:
         if reshard is None:
             chaos = self._parts.chaos
             kept = 0 if chaos is None else reserve(sum(chaos.left().values()), planned)
-            return tempo(self._plan.rate, planned - done, reserve=kept)
+            left = int(planned * self._parts.episodes.horizon()) - done
+            return tempo(self._plan.rate, left, reserve=kept)
         return kcl_tempo(self._plan.rate, done, planned, ToCome(reshard.horizon(), kills and faults, faults))

@@ -6,7 +6,7 @@ from typing import Literal
 import orjson
 
 from isthmus.aws import AwsAccess
-from isthmus.console.demo.example import PIPELINES, SOURCE
+from isthmus.console.demo.example import BROKEN_PIPELINES, PIPELINES, SOURCE
 
 Runtime = Literal["local", "kcl"]
 
@@ -71,7 +71,7 @@ history = true
 [consumer]
 runtime = "{runtime}"
 poll_interval = {poll_interval}
-{consumer}{kcl}
+{consumer}{kcl}{gate}
 [publisher]
 # The emulator has no write limit to keep.
 pace_shards = false
@@ -86,6 +86,11 @@ _KCL = """
 failover_time = {failover}
 jars = {jars}
 {worker}"""
+
+_GATE = """
+[gate]
+watched = true
+"""
 
 _SMALL_RECORDS = f"max_records = {PAGE_RECORDS}\n"
 _SMALL_REQUESTS = f"""\
@@ -113,6 +118,10 @@ class Written:
     """The folder of the KCL's jars."""
     worker: str = ""
     """How this worker is called; nothing: as its host."""
+    gates: bool = False
+    """Whether consumers look at gates."""
+    broken: bool = False
+    """Whether the translator is the one with a defect."""
 
     def text(self, file: str) -> str:
         """Give the text of the file of that name."""
@@ -130,12 +139,13 @@ class Written:
             stream=STREAM,
             shards=self.shards,
             source=SOURCE,
-            pipeline=PIPELINES[self.store],
+            pipeline=(BROKEN_PIPELINES if self.broken else PIPELINES)[self.store],
             poll_interval=POLL_INTERVAL,
             store_url=self.store_url,
             runtime=self.runtime,
             consumer=_SMALL_RECORDS if self.runtime == "kcl" else "",
             kcl=kcl if self.runtime == "kcl" else "",
+            gate=_GATE if self.gates else "",
             publisher=_SMALL_REQUESTS if self.runtime == "kcl" else "",
             producer_port=self.producer_port,
             consumer_port=self.consumer_port,

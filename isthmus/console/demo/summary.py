@@ -56,11 +56,13 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
             number("mismatches"),
             "differences from an independent computation of flights, airport boards and parked keys",
         ),
-        (f"{summary['changes_per_s']:,.0f}/s", "changes applied in the first load"),
     ]
+    if summary["changes_per_s"] is not None:
+        lines.append((f"{summary['changes_per_s']:,.0f}/s", "changes applied in the first load"))
     if freshness["p50"] is not None:
         half = f"{freshness['p50']:,.0f} ms for half of them"
-        waits = ", the waits of the reshard among them" if summary["reshard"] else ""
+        waited = [name for name in ("reshard", "outage", "gate", "poison") if summary[name]]
+        waits = f", the waits of {', '.join(waited)} among them" if waited else ""
         lines.append(
             (f"{freshness['p99']:,.0f} ms", f"from commit to commit for 99 of 100 live changes; {half}{waits}")
         )
@@ -69,12 +71,32 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         # What a worker counted in the seconds before it was killed is lost.
         least = " at least" if summary["runtime"] == "kcl" else ""
         lines.append((", ".join(repeats), f"deliveries{least} were recognised and had no effect"))
+    lines += _episode_lines(summary)
     lines += _reshard_lines(summary)
     lines += _chaos_lines(summary)
     first, *others = memory
     rest = "".join(f", {memory[name]:.0f} MB for {_WHO[name]}" for name in others)
     lines.append((f"{memory[first]:.0f} MB", f"of memory for {_WHO[first]} at most{rest}"))
     lines.append((f"{summary['elapsed_s']:.1f} s", "in all, the check included"))
+    return lines
+
+
+def _episode_lines(summary: Summary) -> list[tuple[str, str]]:
+    lines = []
+    if (outage := summary["outage"]) is not None:
+        lines.append(
+            (f"{outage['seconds']:.0f} s", "the front office's store was away; nothing was lost or parked for it")
+        )
+    if (gate := summary["gate"]) is not None:
+        seconds = (gate["opened_ms"] - gate["closed_ms"]) / 1000
+        lines.append((f"{gate['held_changes']:,}", "changes were held by a gate, and came out in their order"))
+        lines.append((f"{gate['effects']:,}", f"took effect in the {seconds:.0f} s in which it was closed"))
+    if (poison := summary["poison"]) is not None:
+        outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(poison["redriven"].items()))
+        lines.append((f"{poison['parked_changes']:,}", "changes were parked by a translator with a defect"))
+        lines.append((outcomes or "none", "once it was mended and `isthmus parked retry` had redriven them"))
+        if poison["left"]:
+            lines.append((f"{poison['left']:,}", "wait on, behind others of flights to unknown airports"))
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from isthmus.console.demo.example import judge
+from isthmus.console.demo.example import effects_between, judge
 from isthmus.console.demo.fronts import Front
 from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.run import Facts
@@ -24,9 +24,11 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
         expected=facts.expected,
         first_load=facts.scheduled,
     )
-    freshness = verdict.freshness_ms
+    freshness, gate = verdict.freshness_ms, facts.happened.gate
+    if gate is not None:
+        gate["effects"] = effects_between(front.evidence(), gate["closed_ms"], gate["opened_ms"])
     summary: Summary = {
-        "ok": verdict.ok and not facts.not_fired and facts.drained == facts.closed,
+        "ok": verdict.ok and not facts.not_fired and facts.drained == facts.closed and not (gate or {}).get("effects"),
         "modifications": verdict.modifications,
         "published": verdict.published,
         "records": verdict.records,
@@ -44,7 +46,8 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
             "p50": freshness.p50 if freshness is not None else None,
             "p99": freshness.p99 if freshness is not None else None,
         },
-        "changes_per_s": round(verdict.changes_per_s or 0.0),
+        # What the defect kept back of the first load came long after it.
+        "changes_per_s": round(verdict.changes_per_s or 0.0) if facts.happened.poison is None else None,
         "runtime": plan.runtime,
         "seed": plan.seed,
         "shards": facts.shards[-1] + facts.closed,
@@ -54,6 +57,9 @@ def judged(plan: Plan, place: Place, front: Front, facts: Facts) -> tuple[Summar
         "balanced_by": _BALANCED_BY[plan.runtime],
         "restarts": facts.restarts,
         "faults": facts.faults,
+        "outage": facts.happened.outage,
+        "gate": gate,
+        "poison": facts.happened.poison,
         "peak_rss_mb": facts.peak_rss_mb,
     }
     halted = [f"the fault {name} was to happen {number} times more" for name, number in facts.not_fired.items()]
