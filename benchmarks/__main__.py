@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import deciding, decoding, demo, kclchild, postgres, publishing
+from benchmarks import deciding, decoding, demo, kclchild, parking, postgres, publishing
 from benchmarks.rows import Row, table
 from isthmus.garbage import collect_rarely
 
@@ -15,6 +15,7 @@ _PARTS = {
     "publisher": publishing.rows,
     "applier": deciding.rows,
     "postgres": postgres.rows,
+    "parking": parking.rows,
     "decode": decoding.rows,
     "kclchild": kclchild.rows,
     "demo": demo.rows,

@@ -27,6 +27,11 @@ _UPSERT = (
 )
 
 
+def customer_table() -> str:
+    """Give the statement that makes the table."""
+    return _TABLE
+
+
 def rows(rounds: int) -> list[Row]:
     """Measure decided changes per second, from decoded changes to the commit."""
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as name:

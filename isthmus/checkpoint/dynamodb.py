@@ -13,6 +13,7 @@ from isthmus.checkpoint.notebook import DynamoNotes
 from isthmus.checkpoint.ports import NO_STREAM, HandOver, Lease, ShardCheckpoint, StreamRecord
 from isthmus.checkpoint.table import Table, Unmet
 from isthmus.checkpoint.tries import DynamoTries
+from isthmus.checkpoint.verdicts import DynamoVerdicts
 from isthmus.clock import Clock, rfc3339
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class DynamoCheckpoints:
         self.hand_overs = DynamoHandOvers(opened)
         self.notes = DynamoNotes(opened, clock)
         self.gates = DynamoGates(opened)
+        self.verdicts = DynamoVerdicts(opened)
         self.brakes = DynamoBrakes(opened)
         self.tries = DynamoTries(opened, clock)
 

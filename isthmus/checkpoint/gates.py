@@ -11,6 +11,9 @@
     +----------- UNKNOWN <------------+ closed, until it is read again
 ```
 
+A gate that the settings declare closes and opens by a window or by what its probe says, see `declared.py`; nobody
+closes or opens it by hand. Where its probe says nothing it is `UNKNOWN`.
+
 A gate that lets pass by mistake cannot be mended afterwards; one that is closed by mistake costs time. So whatever is
 not known is closed.
 """
@@ -93,6 +96,10 @@ class Gate:
     """When it opens by itself. None: when somebody opens it."""
     revision: int = 0
     """How often it was changed. What stands in a store is replaced by a later revision only."""
+    declared: str = ""
+    """The name that the settings give it: nobody opens or closes it by hand. Empty: people do."""
+    unknown: bool = False
+    """Closed because nothing is known of it."""
 
     def __post_init__(self) -> None:
         """Refuse a gate that stops what it does not cover."""
@@ -102,7 +109,7 @@ class Gate:
     @property
     def name(self) -> str:
         """The name of the gate."""
-        return self.covers.name
+        return self.declared or self.covers.name
 
     def is_closed(self, now_ms: int) -> bool:
         """Say whether it is closed at this moment."""
@@ -110,7 +117,9 @@ class Gate:
 
     def state(self, now_ms: int) -> State:
         """Give its state, where it was read just now."""
-        return State.CLOSED if self.is_closed(now_ms) else State.OPEN
+        if not self.is_closed(now_ms):
+            return State.OPEN
+        return State.UNKNOWN if self.unknown else State.CLOSED
 
     def changed(
         self, *, closed: bool, mode: Mode, who: str, reason: str, now_ms: int, until_ms: int | None = None
@@ -137,11 +146,12 @@ class Closing(NamedTuple):
     reason: str
     who: str
     since_ms: int
+    declared: str = ""
 
     @property
     def name(self) -> str:
         """The name of the gate."""
-        return self.covers.name
+        return self.declared or self.covers.name
 
 
 class View(NamedTuple):
@@ -194,7 +204,7 @@ class Readings:
             return
         self._gates, self._read_at = tuple(gates), asked_at
         for gate in gates:
-            if gate.covers in self._declared:
+            if gate.covers in self._declared and not gate.declared:
                 self._seen[gate.covers] = asked_at, gate
 
     def view(self, now: float, now_ms: int) -> View:
@@ -215,7 +225,8 @@ class Readings:
     def _standing(self, now: float) -> list[Gate | Covers]:
         """Give the gates, and of those that should be there and are not what they cover."""
         there: list[Gate | Covers] = [*self._gates]
-        known = {gate.covers for gate in self._gates}
+        # A gate of the settings' own that covers the same is no item that people open.
+        known = {gate.covers for gate in self._gates if not gate.declared}
         for covers in self._declared:
             if covers not in known:
                 seen_at, gate = self._seen.get(covers, (None, None))
@@ -230,7 +241,8 @@ class Readings:
             if isinstance(each, Covers):
                 closing = Closing(each, State.UNKNOWN, Mode.HOLD, "its item is missing", "", 0)
             elif each.is_closed(now_ms):
-                closing = Closing(each.covers, State.CLOSED, each.mode, each.reason, each.who, each.since_ms)
+                told = (each.mode, each.reason, each.who, each.since_ms)
+                closing = Closing(each.covers, each.state(now_ms), *told, each.declared)
             else:
                 continue
             if closing.mode is Mode.WAIT or not self._can_hold:

@@ -2,8 +2,8 @@
 
 One table holds everything of one application. An item is named by what it is (`kind`, the partition key) and its
 name (`id`, the sort key), so that one Query reads all leases, or all checkpoints, and nothing else. Every item carries
-the ARN and the creation time of the stream it belongs to, but for gates, the park brake and tries: they belong to the
-application.
+the ARN and the creation time of the stream it belongs to, but for gates and their verdicts, the park brake and tries:
+they belong to the application.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,7 @@ class ItemKind(StrEnum):
     NOTE = "note"
     GATE = "gate"
     GATE_HISTORY = "gate-history"
+    VERDICT = "verdict"
     TRY = "try"
     BRAKE = "brake"
 

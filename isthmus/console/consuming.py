@@ -12,6 +12,7 @@ from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import ShardCheckpoint
 from isthmus.console.bookkeeping import Bookkeeping, held_locally
 from isthmus.console.braking import brake_of
+from isthmus.console.declaring import start_probing
 from isthmus.console.dlq.sending import sender_of
 from isthmus.console.gating import drainer_of, gates_of
 from isthmus.console.hearts import owning
@@ -116,6 +117,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
         gates = gates_of(wiring, store)
         if gates is not None:
             keeping.append(ThreadTask("gates", lambda: gates.run(stop)))
+            start_probing(wiring, checkpoints, stop)
         brake = brake_of(wiring, checkpoints.brakes)
         if brake is not None:
             keeping.append(ThreadTask("park-brake", lambda: brake.run(stop)))

@@ -10,9 +10,11 @@ from isthmus.clock import Clock
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.deadletters.redriving import LetterDecider
 from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.lending import Lending
 from isthmus.consumer.redrive import Redriver, Remake
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.reading import StoreReader
+from isthmus.consumer.unheld import Portions, Unheld
 from isthmus.errors import Missing
 from isthmus.lifecycle import Stop
 from isthmus.metrics import Metrics
@@ -96,6 +98,7 @@ def dynamo_decider(
     stop: Stop | None,
     brake: Braking | None = None,
     gates: Gatekeeper | None = None,
+    lending: Lending | None = None,
 ) -> Decider:
     """Give what decides there."""
     from isthmus.consumer.stores.dynamodb.decider import DynamoDecider  # noqa: PLC0415 - most processes do without it
@@ -111,6 +114,38 @@ def dynamo_decider(
         stop=stop,
         brake=brake,
         gates=gates,
+        lending=lending,
+    )
+
+
+def dynamo_portions(  # noqa: PLR0917 - as the decider's
+    settings: Settings,
+    entities: Mapping[str, Entity],
+    gates: Gatekeeper | None,
+    unheld: Unheld,
+    clock: Clock,
+    metrics: Metrics,
+    payloads: Payloads | None,
+    stop: Stop,
+    lending: Lending | None,
+    brake: Braking | None,
+) -> Portions:
+    """Give what decides there what is held."""
+    from isthmus.consumer.stores.dynamodb.draining import DynamoPortions  # noqa: PLC0415 - most do without it
+
+    return DynamoPortions(
+        aws.client(settings.aws.access, "dynamodb"),
+        _dynamo_settings(settings),
+        entities,
+        gates,
+        unheld,
+        clock=clock,
+        metrics=metrics,
+        history=settings.store.history,
+        payloads=payloads,
+        lending=lending,
+        brake=brake,
+        stop=stop,
     )
 
 
@@ -121,8 +156,10 @@ def dynamo_redriver(  # noqa: PLR0917 - as the decider's
     clock: Clock,
     payloads: Payloads | None,
     stop: Stop,
+    gates: Gatekeeper | None,
+    lending: Lending | None,
 ) -> Redriver:
-    """Give what changes the parking lot there."""
+    """Give what changes the parking lot there, by what `gates` say; None: all are open."""
     from isthmus.consumer.stores.dynamodb.redriving import DynamoRedriver  # noqa: PLC0415 - most processes do without it
 
     return DynamoRedriver(
@@ -134,6 +171,8 @@ def dynamo_redriver(  # noqa: PLR0917 - as the decider's
         history=settings.store.history,
         payloads=payloads,
         stop=stop,
+        gates=gates,
+        lending=lending,
     )
 
 
@@ -145,6 +184,7 @@ def dynamo_letters(  # noqa: PLR0917 - as the decider's
     payloads: Payloads | None,
     stop: Stop,
     gates: Gatekeeper | None,
+    lending: Lending | None,
 ) -> LetterDecider:
     """Give what decides dead letters there, by what `gates` say; None: all are open."""
     from isthmus.consumer.stores.dynamodb.letters import DynamoLetters  # noqa: PLC0415 - most processes do without it
@@ -159,6 +199,7 @@ def dynamo_letters(  # noqa: PLR0917 - as the decider's
         payloads=payloads,
         stop=stop,
         gates=gates,
+        lending=lending,
     )
 
 

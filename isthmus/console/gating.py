@@ -1,29 +1,45 @@
 """Gates by the settings: what reads them, and what drains what they held."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from isthmus.checkpoint.gates import Covers, Readings
+from isthmus.checkpoint.dynamodb import DynamoCheckpoints
+from isthmus.checkpoint.gates import Covers, Gate, Readings
+from isthmus.console.declaring import AskingGates, declared_of
+from isthmus.console.front_offices import dynamo_portions
 from isthmus.console.lot.pacing import Pace
 from isthmus.console.wiring import Wiring, lending_of, reader_of
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.draining import Drainer
 from isthmus.consumer.gates import AskedGates, Gatekeeper, GateReader
+from isthmus.consumer.portions import UnitPortions
 from isthmus.consumer.stores.held import HeldReader, Holding
 from isthmus.consumer.stores.port import Entity, Store, TransactionalStore
+from isthmus.consumer.unheld import Portions, Unheld
 from isthmus.lifecycle import Stop
 
 R = TypeVar("R", bound=GateReader)
 
 
 def gates_of(wiring: Wiring, store: Store) -> GateReader | None:
-    """Give what reads the gates for who consumes; None, and no client of AWS, where the settings watch none."""
-    return _reader(wiring, store, GateReader) if wiring.settings.gate.watched else None
+    """Give what reads the gates for who consumes; None, and no client of AWS, where the settings watch none.
+
+    It reads what probes said, and asks none: see `declaring.start_probing`.
+    """
+    if not wiring.settings.watches_gates:
+        return None
+    checkpoints = wiring.checkpoints()
+    declared = declared_of(wiring.settings, checkpoints.verdicts.read_all)
+    return _reader(wiring, checkpoints, store, GateReader, declared.at)
 
 
 def asked_gates_of(wiring: Wiring, store: Store) -> AskedGates | None:
     """Give the same for a command that decides for a moment."""
-    return _reader(wiring, store, AskedGates) if wiring.settings.gate.watched else None
+    if not wiring.settings.watches_gates:
+        return None
+    checkpoints = wiring.checkpoints()
+    declared = declared_of(wiring.settings, checkpoints.verdicts.read_all)
+    return _reader(wiring, checkpoints, store, AskedGates, AskingGates(wiring, checkpoints, declared).at)
 
 
 def drainer_of(
@@ -40,36 +56,67 @@ def drainer_of(
 
     Nobody else drains: where the settings watch gates no more, what they held comes out all the same.
     """
-    if not (isinstance(store, TransactionalStore) and isinstance(store, Holding)):
+    holding: object = store
+    if not isinstance(holding, Holding):
         return None
+    portions = _portions_of(wiring, store, entities, gates, stop, brake)
     reader = reader_of(wiring.settings, list(entities.values()))
     rate = wiring.settings.gate.drain_per_second
     return Drainer(
-        store,
-        store.session,
+        holding,
+        portions,
         entities,
         gates,
-        payloads=wiring.payloads(),
         reader=reader if isinstance(reader, HeldReader) else None,
         clock=wiring.clock,
         stop=stop,
         metrics=wiring.metrics,
-        watch=wiring.attempts.watch("payloads", "held"),
         rest=Pace(float(rate) if rate else None, clock=wiring.clock, stop=stop).rest,
-        history=wiring.settings.store.history,
-        lending=lending_of(wiring.settings, wiring.clock),
         brake=brake,
         on_duty=on_duty,
     )
 
 
-def _reader(wiring: Wiring, store: Store, kind: type[R]) -> R:
+def _portions_of(  # noqa: PLR0917 - as the drainer's
+    wiring: Wiring,
+    store: Store,
+    entities: Mapping[str, Entity],
+    gates: Gatekeeper | None,
+    stop: Stop,
+    brake: Braking | None,
+) -> Portions:
+    settings, clock, metrics, payloads = wiring.settings, wiring.clock, wiring.metrics, wiring.payloads()
+    unheld = Unheld(payloads, wiring.attempts.watch("payloads", "held"))
+    lending = lending_of(settings, clock)
+    if not isinstance(store, TransactionalStore):
+        return dynamo_portions(settings, entities, gates, unheld, clock, metrics, payloads, stop, lending, brake)
+    return UnitPortions(
+        store.session,
+        entities,
+        gates,
+        unheld,
+        clock=clock,
+        metrics=metrics,
+        history=settings.store.history,
+        lending=lending,
+        brake=brake,
+    )
+
+
+def _reader(
+    wiring: Wiring,
+    checkpoints: DynamoCheckpoints,
+    store: Store,
+    kind: type[R],
+    others: Callable[[int], Sequence[Gate]],
+) -> R:
     section = wiring.settings.gate
     return kind(
-        wiring.checkpoints().gates,
+        checkpoints.gates,
         Readings([Covers(process=name) for name in section.processes], holds=section.hold),
         clock=wiring.clock,
         watch=wiring.attempts.watch("gates"),
         metrics=wiring.metrics,
         mirror=store.mirror if section.strict and isinstance(store, Holding) else None,
+        others=others,
     )

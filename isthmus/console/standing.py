@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, TypeVar
 from isthmus import aws
 from isthmus.checkpoint.brakes import Word
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
-from isthmus.checkpoint.gates import Covers
 from isthmus.checkpoint.ownership import source_lease, worker_lease
 from isthmus.checkpoint.ports import HandOver, Lease, ShardCheckpoint
 from isthmus.console.braking import note_as_json
-from isthmus.console.gatelist import gates_as_json, held_as_json
+from isthmus.console.declaring import standing_gates
+from isthmus.console.gatelist import held_as_json
 from isthmus.console.kcl.fanout import is_registered
 from isthmus.console.owners import Owner, owners
 from isthmus.console.producing import open_source
@@ -83,10 +83,7 @@ class Standing:
         return None if found is None else [note_as_json(note) for note in found.values() if note.word is Word.ON]
 
     def _gates(self, checkpoints: DynamoCheckpoints, stream: dict[str, Any]) -> list[dict[str, Any]] | None:
-        section = self._wiring.settings.gate
-        found = self._ask(_TABLE, checkpoints.gates.read_all, stream)
-        declared = [Covers(process=name) for name in section.processes]
-        return None if found is None else gates_as_json(found, declared, None, self._wiring.clock.now_ms())
+        return self._ask(_TABLE, lambda: standing_gates(self._wiring, checkpoints, None), stream)
 
     def _ask(self, part: str, question: Callable[[], T], row: dict[str, Any]) -> T | None:
         """Ask what all else rests on; note in the row why it could not be answered."""

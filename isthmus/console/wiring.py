@@ -29,7 +29,6 @@ from isthmus.console.front_offices import (
 )
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.braking import Braking
-from isthmus.consumer.gated import GatedRedriver
 from isthmus.consumer.gates import Gatekeeper
 from isthmus.consumer.lending import Deadline, Lending
 from isthmus.consumer.limits import Limiting
@@ -269,7 +268,15 @@ def decider_of(
         )
     else:
         decider = dynamo_decider(
-            settings, entities, clock, metrics, payloads=payloads, stop=stop, brake=brake, gates=gates
+            settings,
+            entities,
+            clock,
+            metrics,
+            payloads=payloads,
+            stop=stop,
+            brake=brake,
+            gates=gates,
+            lending=lending_of(settings, clock),
         )
     return Limiting(decider, tries) if tries is not None else decider
 
@@ -285,13 +292,18 @@ def redriver_of(wiring: Wiring, store: Store, entities: Mapping[str, Entity], re
     from isthmus.console.gating import asked_gates_of  # noqa: PLC0415 - it needs this module
 
     settings = wiring.settings
-    gates = asked_gates_of(wiring, store)
+    gates, lending = asked_gates_of(wiring, store), lending_of(settings, wiring.clock)
     if isinstance(store, TransactionalStore):
         return TransactionalRedriver(
-            store.session(), entities, remake, wiring.clock, history=settings.store.history, gates=gates
+            store.session(),
+            entities,
+            remake,
+            wiring.clock,
+            history=settings.store.history,
+            gates=gates,
+            lending=lending,
         )
-    redriver = dynamo_redriver(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop)
-    return redriver if gates is None else GatedRedriver(redriver, lot_of(settings), entities, gates)
+    return dynamo_redriver(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop, gates, lending)
 
 
 @runtime_checkable

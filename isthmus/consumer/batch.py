@@ -25,7 +25,7 @@ from isthmus.consumer.deciding import (
     read_again,
 )
 from isthmus.consumer.gates import NO_GATES, keeps_back
-from isthmus.consumer.lending import Lending, LetGo, Patient
+from isthmus.consumer.lending import Lending, Lent, LetGo, Patient
 from isthmus.consumer.parking import event_bytes, parking_of
 from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of, refuse_returned
 from isthmus.consumer.stores.poisoned import PoisonIn, is_doubtful
@@ -147,15 +147,22 @@ class Batch:
         parts = [(self._wave, False)] if self._wave else []
         if suspected is not None:
             parts = [(piece, False) for piece in reversed(_cut(self._wave, suspected))]
+        # What is left of a wave full of poison would be written and undone once for each of them: as long as pieces
+        # fail they become smaller, and larger again when they do not.
+        most = len(self._wave)
         self._wave, self._wave_names = [], set()
         while parts:
             part, again = parts.pop()
+            if len(part) > most:
+                parts.append((part[most:], again))
+                part = part[:most]
             try:
                 with self._unit.savepoint():
                     unchanged = self._write(part)
             except (_PoisonAt, Poison) as error:
                 # A handler that swallowed the store's refusal cannot make the store go on: its part is poison.
                 found = error if isinstance(error, _PoisonAt) else _PoisonAt(error, "handler", None)
+                most = max(1, most // 2)
                 if len(part) > 1:
                     parts.extend((piece, True) for piece in reversed(_cut(part, found.place)))
                 elif found.certain or again:
@@ -163,6 +170,7 @@ class Batch:
                 else:
                     parts.append((part, True))
             else:
+                most *= 2
                 self._applied(part, unchanged)
 
     def _write(self, part: list[_Tried]) -> set[str]:
@@ -230,7 +238,7 @@ class Batch:
 
     def _run_handlers(self, entity: Entity, change: Change, place: int, previous: Mapping[str, Any] | None) -> None:
         for handler in entity.handlers:
-            lent = self._lending.lend(self._unit.transaction, change)
+            lent = self._lending.lend(Lent(self._unit.transaction), change)
             try:
                 # Copies, for each handler its own: the change may be tried again, or parked, as it came.
                 refuse_returned(handler(lent, detached_change(change), detached(previous)))

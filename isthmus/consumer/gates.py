@@ -8,6 +8,7 @@ from isthmus.attempts import Attempts
 from isthmus.change import Change
 from isthmus.checkpoint.gates import Closing, Gate, Gates, Mode, Readings, State, View
 from isthmus.clock import Clock, rfc3339
+from isthmus.consumer.gatemirror import Mirrored
 from isthmus.consumer.stores.port import Entity
 from isthmus.errors import Fatal, IsthmusError, Transient
 from isthmus.lifecycle import Stop, Stopped
@@ -64,7 +65,8 @@ class GateReader:
 
     `mirror` is told of all gates that have changed, where `strict` is set; it may raise `Transient`, and is then told
     again. `others` gives gates that nobody closed by hand, closed at the moment that it is asked for (milliseconds
-    since 1970): windows, and conditions in a database of the user's. What it raises counts as a reading that failed.
+    since 1970): windows, and what probes said, see `isthmus.checkpoint.declared`. What it raises counts as a reading
+    that failed.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class GateReader:
         self._metrics = metrics
         self._mirror = mirror
         self._others = others
-        self._mirrored: dict[str, int] = {}
+        self._mirrored = Mirrored()
         self._lock = threading.Lock()
         self._told: dict[str, Closing] = {}
         self._failed = False
@@ -106,12 +108,11 @@ class GateReader:
     def look(self) -> None:
         """Read the gates once. Raises what kept it from that; what was read before counts for a while."""
         asked = self._clock.monotonic()
-        found = [*self._gates.read_all(), *self._others(self._clock.now_ms())]
-        if self._mirror is not None:
-            changed = [gate for gate in found if self._mirrored.get(gate.name, 0) < gate.revision]
-            if changed:
-                self._mirror(changed)
-                self._mirrored.update({gate.name: gate.revision for gate in changed})
+        now_ms = self._clock.now_ms()
+        found = [*self._gates.read_all(), *self._others(now_ms)]
+        if self._mirror is not None and (changed := self._mirrored.due(found, now_ms)):
+            self._mirror(changed)
+            self._mirrored.done(changed)
         with self._lock:
             self._readings.read(found, asked)
 

@@ -9,7 +9,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from isthmus.change import Change
 from isthmus.clock import Clock
@@ -18,6 +18,7 @@ from isthmus.log import get_logger
 from isthmus.pipeline import Transaction
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 TOO_LATE: Final = "handler-too-late"
 """The reason of a change whose handler used the transaction of another one's turn."""
@@ -36,6 +37,9 @@ class Interruptible(Protocol):
         ...
 
 
+L = TypeVar("L", bound="Lent")
+
+
 class Lent:
     """A `Transaction` for one turn."""
 
@@ -48,11 +52,15 @@ class Lent:
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """Run one statement; see `Transaction`. Raises `Poison` when the turn is over."""
+        return self.in_turn(lambda: self._transaction.execute(statement, parameters))
+
+    def in_turn(self, action: Callable[[], T]) -> T:
+        """Run something of the store's. Raises `Poison` when the turn is over."""
         with self._turn:
             if self._over:
                 raise Poison(TOO_LATE, "a handler used its transaction after its change's turn was over")
             try:
-                return self._transaction.execute(statement, parameters)
+                return action()
             except BaseException as error:
                 self.raised = error
                 raise
@@ -77,10 +85,14 @@ class Lent:
 
 
 class Lending(Protocol):
-    """Lends a transaction to the handlers of one change after another. For one batch at a time."""
+    """Lends a transaction to the handlers of one change after another. For one batch, or one thread, at a time."""
 
-    def lend(self, transaction: Transaction, change: Change) -> Lent:
+    def lend(self, lent: L, change: Change) -> L:
         """Give what a handler gets; call `end` of it when the handler is back."""
+        ...
+
+    def another(self) -> "Lending":
+        """Give one for another thread. What hangs counts for all of them together."""
         ...
 
     def run(self, work: Callable[[], None]) -> None:
@@ -95,9 +107,13 @@ class Lending(Protocol):
 class Patient:
     """`Lending` without a deadline."""
 
-    def lend(self, transaction: Transaction, change: Change) -> Lent:  # noqa: ARG002 - whose it is matters to no one
+    def lend(self, lent: L, change: Change) -> L:  # noqa: ARG002 - whose it is matters to no one
         """Give what a handler gets."""
-        return Lent(transaction)
+        return lent
+
+    def another(self) -> "Patient":
+        """Give itself: it has no state."""
+        return self
 
     def run(self, work: Callable[[], None]) -> None:
         """Run it here."""
@@ -114,17 +130,22 @@ class LetGo(BaseException):
 class Deadline:
     """`Lending` with a deadline in seconds for each change. Raises `HandlerHangs` when one takes longer."""
 
-    def __init__(self, seconds: float, clock: Clock, *, attempts: int | None = None) -> None:
+    def __init__(
+        self, seconds: float, clock: Clock, *, attempts: int | None = None, let_go: "_LetGoThreads | None" = None
+    ) -> None:
         """Let one change take longer so many times until it is poison; None: for ever."""
         self._seconds = seconds
         self._attempts = attempts
         self._clock = clock
         self._worker: _Worker | None = None
-        self._let_go: list[_Worker] = []
+        self._let_go = let_go or _LetGoThreads()
 
-    def lend(self, transaction: Transaction, change: Change) -> Lent:
+    def another(self) -> "Deadline":
+        """Give one for another thread, with the same deadline."""
+        return Deadline(self._seconds, self._clock, attempts=self._attempts, let_go=self._let_go)
+
+    def lend(self, lent: L, change: Change) -> L:
         """Give what a handler gets."""
-        lent = Lent(transaction)
         if self._worker is not None:
             self._worker.take_turn(lent, change, self._clock.monotonic())
         return lent
@@ -162,7 +183,7 @@ class Deadline:
     def _hang(self, turn: "_Turn") -> None:
         change = turn.change
         log.warning("handler_hangs", entity=change.entity, txn=change.id, seconds=self._seconds)
-        alive = sum(each.is_alive for each in self._let_go)
+        alive = self._let_go.alive()
         if alive >= MOST_LET_GO:
             raise Fatal(
                 f"{alive + 1} handlers hang in this process, and do not end.",
@@ -177,8 +198,24 @@ class Deadline:
         # Only now: nothing of a store's may be broken off in the middle by this.
         worker.let_go()
         self._worker = None
-        self._let_go = [each for each in self._let_go if each.is_alive]
-        self._let_go.append(worker)
+        self._let_go.add(worker)
+
+
+class _LetGoThreads:
+    """The threads that were let go, and may run still."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: list[_Worker] = []
+
+    def alive(self) -> int:
+        with self._lock:
+            return sum(each.is_alive for each in self._threads)
+
+    def add(self, worker: "_Worker") -> None:
+        with self._lock:
+            self._threads = [each for each in self._threads if each.is_alive]
+            self._threads.append(worker)
 
 
 class _Turn:

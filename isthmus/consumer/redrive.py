@@ -18,10 +18,11 @@ from isthmus.codec import decode
 from isthmus.consumer.batch import Batch
 from isthmus.consumer.deciding import BEHIND, Memory, drained
 from isthmus.consumer.gates import Gatekeeper, OpenGates, keeps_back, with_mirrored
+from isthmus.consumer.lending import Lending, Patient
 from isthmus.consumer.stores.lot import Audited, Deed, Waiting
 from isthmus.consumer.stores.poisoned import Undone
 from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Unit
-from isthmus.errors import Poison
+from isthmus.errors import HandlerHangs, Poison
 
 GATE_CLOSED: Final = "gate-closed"
 """Why a key stops that is not poison at all: a gate keeps its first change back."""
@@ -58,6 +59,11 @@ class Redriven:
     """The change that is first now, where it is poison again."""
     left: bool = False
     """Whether more may wait behind those that were tried; call again. Never beside `stopped`."""
+
+
+def hanging(waiting: Waiting, hangs: HandlerHangs) -> StillPoison:
+    """Give the answer to a handler that does not come back: the change waits as it is, not even counted as tried."""
+    return StillPoison(waiting.txn, hangs.cause, hangs.message, "handler")
 
 
 class Redriver(Protocol):
@@ -106,8 +112,13 @@ class TransactionalRedriver:
         *,
         history: bool,
         gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> None:
-        """Redrive what no gate keeps back; `gates` None: all are open."""
+        """Redrive what no gate keeps back; `gates` None: all are open.
+
+        `lending` is this redriver's alone, and is closed with it; None: a handler may take as long as it likes.
+        """
+        self._lending = lending or Patient()
         self._gates = gates or OpenGates()
         self._session = session
         self._entities = entities
@@ -123,6 +134,11 @@ class TransactionalRedriver:
         remade = [(waiting, self._remade(waiting)) for waiting in found]
         try:
             return self._tried(key, remade, full=len(found) == most, rehearse=rehearse)
+        except HandlerHangs as hangs:
+            if len(remade) > 1:
+                # What comes before it is not to wait for it.
+                return self.redrive(key, most=len(remade) // 2, rehearse=rehearse)
+            return Redriven({str(Outcome.PARKED): 1}, hanging(remade[0][0], hangs))
         except Undone as undone:
             if len(remade) > 1:
                 return self.redrive(key, most=1, rehearse=rehearse)
@@ -153,6 +169,7 @@ class TransactionalRedriver:
 
     def close(self) -> None:
         """Give the connection back."""
+        self._lending.close()
         self._session.close()
 
     def _log(self) -> Log:
@@ -168,7 +185,7 @@ class TransactionalRedriver:
         self, key: str, remade: "Sequence[tuple[Waiting, Sequence[Change] | Refusal]]", *, full: bool, rehearse: bool
     ) -> Redriven:
         view = self._gates.view()
-        attempt = _Attempt(self._entities, self._log(), view, strict=self._gates.strict)
+        attempt = _Attempt(self._entities, self._log(), view, strict=self._gates.strict, lending=self._lending)
         with suppress(_Rehearsed), self._session.unit() as unit:
             # What was edited, discarded or freed meanwhile was remade for nothing.
             there = unit.waiting(key, len(remade))
@@ -186,7 +203,8 @@ class TransactionalRedriver:
 class _Attempt:
     """One transaction's worth of one key."""
 
-    def __init__(self, entities: Mapping[str, Entity], log: Log, view: View, *, strict: bool) -> None:
+    def __init__(self, entities: Mapping[str, Entity], log: Log, view: View, *, strict: bool, lending: Lending) -> None:
+        self._lending = lending
         self._entities = entities
         self._view = view
         self._strict = strict
@@ -201,7 +219,7 @@ class _Attempt:
         # Fences are for what arrives from the stream: what waits here passed them.
         memory.fences = {}
         view = with_mirrored(self._view, memory.gates, log.decided_ms) if self._strict else self._view
-        batch = Batch(unit, memory, self._entities, log)
+        batch = Batch(unit, memory, self._entities, log, lending=self._lending)
         for waiting, part in parts:
             closing = view.waits or next(filter(None, (self._closing(view, each) for each in part)), None)
             if closing is not None:

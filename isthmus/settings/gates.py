@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from isthmus.settings.section import Section
-from isthmus.settings.stores import Store, StoreKind
 from isthmus.settings.values import Name, between
 
 if TYPE_CHECKING:
+    from isthmus.settings.declared import Declared
     from isthmus.settings.models import Entity
-
-HOLDING = frozenset({StoreKind.SQLITE, StoreKind.POSTGRESQL})
-"""Stores that can hold, and that gates can be mirrored into."""
 
 
 class Gate(Section):
     """`[gate]`: whether consumers look at gates, and what becomes of changes before a closed one."""
 
-    watched: bool = False
+    watched: bool | None = None
+    """None: where gates are declared. See `Settings.watches_gates`."""
     hold: bool = True
     strict: bool = False
     processes: list[Name] = Field(default_factory=list)
@@ -28,22 +26,19 @@ class Gate(Section):
     """0: as fast as live traffic leaves room for."""
 
 
-def watching(gate: Gate, store: Store) -> Iterator[tuple[tuple[str, ...], str]]:
-    """See that the store can do what is asked for."""
-    if not gate.watched:
+def watching(gate: Gate, gates: "Mapping[str, Declared]") -> Iterator[tuple[tuple[str, ...], str]]:
+    """See that somebody looks where there is something to look at."""
+    if gate.watched is False and gates:
+        yield ("gate", "watched"), f"must be true, or left out, beside [gates.{next(iter(gates))}]: nobody looks at it"
+    if not is_watched(gate, gates):
         for key in ("strict", "processes"):
             if getattr(gate, key):
                 yield ("gate", "watched"), f"must be true beside {key}: nobody looks at gates without it"
-        return
-    if store.kind in HOLDING:
-        return
-    if gate.hold:
-        yield (
-            ("gate", "hold"),
-            f"must be false: a front office in {store.kind} holds nothing; gates then make shards wait",
-        )
-    if gate.strict:
-        yield ("gate", "strict"), f"must be false: gates cannot be mirrored into a front office in {store.kind}"
+
+
+def is_watched(gate: Gate, gates: "Mapping[str, Declared]") -> bool:
+    """Say whether consumers look at gates."""
+    return bool(gates) if gate.watched is None else gate.watched
 
 
 def processes(gate: Gate, entities: "Mapping[str, Entity]") -> Iterator[tuple[tuple[str, ...], str]]:

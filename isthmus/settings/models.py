@@ -11,8 +11,9 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from isthmus.aws import ANSWER_SECONDS, AwsAccess
 from isthmus.change import LANES_PER_SHARD, MAX_LANES
+from isthmus.settings.declared import Declared
 from isthmus.settings.errors import ErrorType
-from isthmus.settings.gates import Gate
+from isthmus.settings.gates import Gate, is_watched
 from isthmus.settings.section import Section
 from isthmus.settings.stores import Store
 from isthmus.settings.values import (
@@ -266,6 +267,7 @@ class Settings(Section):
     consumer: Consumer = Field(default_factory=Consumer)
     kcl: Kcl
     gate: Gate = Field(default_factory=Gate)
+    gates: dict[Name, Declared] = Field(default_factory=dict)
     publisher: Publisher = Field(default_factory=Publisher)
     metrics: Metrics = Field(default_factory=Metrics)
     log: Log = Field(default_factory=Log)
@@ -281,6 +283,11 @@ class Settings(Section):
     def model_post_init(self, context: Any, /) -> None:
         """Remember where the settings were read."""
         self._file = context.file
+
+    @property
+    def watches_gates(self) -> bool:
+        """Whether consumers look at gates."""
+        return is_watched(self.gate, self.gates)
 
     @property
     def file(self) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from isthmus.addresses import is_loopback
-from isthmus.settings import gates, store_relations
+from isthmus.settings import declared, gates, store_relations
 from isthmus.settings.models import Aws, ClaimCheck, Endpoints, Metrics, Publisher, Source, Stream
 from isthmus.settings.store_relations import Objection
 
@@ -70,8 +70,10 @@ RELATIONS: tuple[tuple[tuple[str, ...], Relation], ...] = (
     (("sources", "store"), store_relations.front_office),
     (("claim_check", "store"), store_relations.claims),
     (("checkpoint", "store"), store_relations.own_table),
-    (("gate", "store"), gates.watching),
+    (("gate", "gates"), gates.watching),
     (("gate", "entities"), gates.processes),
+    (("gates",), declared.forms),
+    (("gates", "gate", "sources", "entities"), declared.scopes),
     (("entities",), store_relations.some_entity),
     (("entities", "store"), store_relations.tables),
     (("entities",), store_relations.columns),
@@ -91,6 +93,8 @@ def objections(sections: Mapping[str, Any], written: Mapping[str, Any]) -> list[
         found.extend(store_relations.sections(sections["store"], written["store"]))
     if "aws" in sections:
         found.extend(_plain_secret(sections["aws"], written.get("aws", {})))
+    if "gates" in sections:
+        found.extend(declared.plain_tokens(sections["gates"], written.get("gates", {})))
     return found
 
 

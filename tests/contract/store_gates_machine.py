@@ -36,9 +36,17 @@ _FEW: Final = settings(
 class GatedModel(ByModel):
     """The rules with gates: what is covered is held, and so is all that comes behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
         super().__init__()
         self.held: dict[str, list[Change]] = {}
+        self._plain = plain
+
+    def _tried(self, change: Change, at_ms: int) -> Outcome:
+        outcome = super()._tried(change, at_ms)
+        if self._plain and change.entity == "thing":
+            # Their handler alone would tell.
+            self.effects.pop(change.id, None)
+        return outcome
 
     def arrive(self, change: Change, *, covered: bool, at_ms: int) -> Outcome:
         known = self._known(change)
@@ -62,21 +70,21 @@ class GatedModel(ByModel):
             self.held[key] = line
 
 
-def run_machine(office_factory: Callable[[], FrontOffice], *, few: bool) -> None:
-    """Compare a store's life behind gates with the model after each step."""
+def run_machine(office_factory: Callable[[], FrontOffice], *, few: bool, plain: bool = False) -> None:
+    """Compare a store's life behind gates with the model after each step; `plain`: of things without handlers."""
 
     class Machine(_GateMachine):
         def __init__(self) -> None:
-            super().__init__(office_factory())
+            super().__init__(office_factory(), plain=plain)
 
     run_state_machine_as_test(Machine, settings=_FEW if few else _MANY)
 
 
 class _GateMachine(RuleBasedStateMachine):
-    def __init__(self, office: FrontOffice) -> None:
+    def __init__(self, office: FrontOffice, *, plain: bool) -> None:
         super().__init__()
-        self.world = GateWorld(office)
-        self.model = GatedModel()
+        self.world = GateWorld(office).without_handlers() if plain else GateWorld(office)
+        self.model = GatedModel(plain=plain)
         self.batches: list[Sequence[Change]] = []
 
     def teardown(self) -> None:

@@ -15,7 +15,7 @@ from isthmus.consumer.deadletters.letters import letter_of
 from isthmus.consumer.deadletters.port import Copy, Message
 from isthmus.consumer.deadletters.reading import waiting_in
 from isthmus.consumer.deadletters.redriving import Decided, LetterDecider, TransactionalLetters
-from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.gates import Gatekeeper, Outdated
 from isthmus.consumer.redrive import Remake
 from isthmus.consumer.stores.dynamodb.letters import DynamoLetters
 from isthmus.consumer.stores.lot import Waiting
@@ -24,6 +24,7 @@ from isthmus.errors import Transient
 from tests.contract.store_outbox_contract import outbox_of
 from tests.contract.store_redrive_contract import WHO, WHY, Mended
 from tests.fakes.dynamodb_office import DynamoOffice
+from tests.fakes.gate_world import FakeGates
 from tests.fakes.store_world import (
     APPLIED,
     DUPLICATE,
@@ -102,6 +103,26 @@ class StoreLettersContract:
             return World(world.office.fresh()), read
 
         return lose
+
+    def test_a_gate_that_closes_while_a_letter_is_decided_undoes_it(self, world: World, lost: Any) -> None:
+        world.apply(event(1, note="wrong"), untranslated(1, "b"))
+        anew, read = lost()
+        covers = {"k-1": Covers(entity="posting"), "b-1": Covers(entity="thing")}
+        with closing(anew):
+            before = anew.state()
+            for letter in read:
+                gates, cover = FakeGates(), covers[letter.txn]
+                with closing(decider_of_letters(anew, Mended({"k-1", "b-1"}), gates)) as deciding:
+                    gates.at_confirm.append(lambda gates=gates, cover=cover: gates.close(cover))
+                    with pytest.raises(Outdated):
+                        deciding.decide(letter)
+                    assert deciding.decide(letter).closed.startswith(cover.name)
+                    assert anew.state() == before
+                    gates.open(cover)
+                    gates.stand(waits=True)
+                    assert deciding.decide(letter).closed
+                    assert anew.state() == before
+            assert outcomes(decided(anew, Mended({"k-1", "b-1"}), *read)) == [{"applied": 1}] * 2
 
     def test_a_letter_is_read_as_what_waits_in_the_lot(self, world: World) -> None:
         world.apply(untranslated(3))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.handlers_contract import HandlersContract, desk, hurried
+from tests.contract.handlers_contract import StatementsContract, desk, hurried
 from tests.fakes.postgres_office import PostgresOffice
 from tests.fakes.postgres_server import PostgresServer
 
@@ -18,7 +18,7 @@ def database(postgres: PostgresServer) -> Iterator[PostgresOffice]:
     made.close()
 
 
-class TestHandlers(HandlersContract):
+class TestHandlers(StatementsContract):
     @pytest.fixture
     def office(self, database: PostgresOffice) -> PostgresOffice:
         return database.fresh()

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.handlers_contract import HandlersContract, desk, hurried
+from tests.contract.handlers_contract import StatementsContract, desk, hurried
 from tests.fakes.sqlite_office import SqliteOffice
 
 __all__ = ["desk", "hurried"]
 
 
-class TestHandlers(HandlersContract):
+class TestHandlers(StatementsContract):
     @pytest.fixture
     def office(self, tmp_path: Path) -> SqliteOffice:
         return SqliteOffice(tmp_path)

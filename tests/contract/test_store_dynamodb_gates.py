@@ -1,87 +1,63 @@
-"""DynamoDB behind gates: nothing is held there, so whatever is closed lets everything stand."""
+"""Gates before the DynamoDB store: held in order, drained in order, and never an effect while one is closed."""
 
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+import random
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
-from isthmus.consumer.gated import GatedRedriver
+from isthmus.change import Outcome
 from isthmus.consumer.gates import Outdated
-from isthmus.consumer.redrive import GATE_CLOSED
-from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
-from tests.contract.store_redrive_contract import Mended
+from tests.contract.store_gates_contract import StoreGatesContract
+from tests.contract.store_gates_machine import run_machine
 from tests.fakes.dynamodb_office import DynamoOffice
 from tests.fakes.emulator import Emulator
-from tests.fakes.gate_world import BILLING, BOARDS, FakeGates
-from tests.fakes.store_world import APPLIED, DUPLICATE, PARKED, World, delivered, event, marker, untranslated, upsert
+from tests.fakes.gate_world import BILLING, GateWorld
+from tests.fakes.store_world import event
 
 
-@pytest.fixture
-def office(emulator: Emulator) -> DynamoOffice:
-    return DynamoOffice(emulator.client("dynamodb"))
+@pytest.fixture(params=["item", "table"])
+def office(request: pytest.FixtureRequest, emulator: Emulator) -> DynamoOffice:
+    return DynamoOffice(emulator.client("dynamodb"), tombstones=request.param)
 
 
-@pytest.fixture
-def gates() -> FakeGates:
-    return FakeGates()
+class TestGates(StoreGatesContract):
+    pass
 
 
-@pytest.fixture
-def world(office: DynamoOffice, gates: FakeGates) -> Iterator[World]:
-    made = World(office)
-    made.decider.close()
-    made.decider = DynamoDecider(
-        office.client,
-        office.settings,
-        {entity.name: office._mine(entity) for entity in made.entities},
-        made.clock,
-        made.metrics,
-        history=True,
-        gates=gates,
-    )
-    yield made
-    made.close()
+@pytest.mark.parametrize("plain", [False, True], ids=["with handlers", "by one write"])
+def test_any_life_behind_gates_is_as_the_model_says(office: DynamoOffice, *, plain: bool) -> None:
+    run_machine(office.fresh, few=office.few, plain=plain)
 
 
-def test_while_the_shards_stand_nothing_is_written_and_everything_takes_effect_once_afterwards(
-    world: World, gates: FakeGates
+def test_a_gate_that_flips_in_the_middle_of_a_hundred_batches_lets_no_effect_through_while_it_is_closed(
+    office: DynamoOffice,
 ) -> None:
-    batch = (upsert(1), event(1, "e"), untranslated(1, "b"), marker(2))
-    before = world.state()
-    for close in (lambda: gates.stand(waits=True), lambda: gates.close(BOARDS)):
-        close()
+    world, chance, drained = GateWorld(office), random.Random(55), 0
+    gates, effects = world.gates, world.effects
+
+    def flips(when: Callable[[], object]) -> None:
+        before = effects()
+        gates.at_confirm.append(when)
+        with suppress(Outdated):
+            world.drain()
+        gates.at_confirm.clear()
+        assert not gates.closed or effects() == before
+
+    for number in range(1, 101):
+        change = event(number, chance.choice("klm"), note="fine")
+        gates.at_confirm.append(lambda: gates.close(BILLING))
         with pytest.raises(Outdated):
-            world.apply(*batch)
-        assert world.state() == before
-    gates.stand(waits=False)
-    gates.open(BOARDS)
-    assert world.apply(*batch) == [APPLIED, APPLIED, PARKED, None]
-    assert world.effects() == {"k-1": 1, "e-1": 1}
-
-
-def test_a_gate_that_closes_inside_of_a_batch_stops_the_changes_that_come_after(world: World, gates: FakeGates) -> None:
-    world.told.meanwhile["e-2"] = [lambda: gates.stand(waits=True)]
-    with pytest.raises(Outdated):
-        world.apply(event(1, "e"), event(2, "e"), event(3, "e"))
-    assert world.effects() == {"e-1": 1}
-    gates.stand(waits=False)
-    assert world.apply(event(1, "e"), event(2, "e"), event(3, "e")) == [DUPLICATE, APPLIED, APPLIED]
-    assert world.effects() == {"e-1": 1, "e-2": 1, "e-3": 1}
-
-
-def test_a_redrive_applies_nothing_that_a_gate_keeps_back(world: World, gates: FakeGates, office: DynamoOffice) -> None:
-    world.decider.apply([delivered(each) for each in (event(1, note="wrong"), event(2), untranslated(1, "b"))])
-    processes = {"thing": "boards", "posting": "billing"}
-    entities = {entity.name: replace(entity, process=processes[entity.name]) for entity in world.entities}
-    with closing(GatedRedriver(world.redriver(Mended({"k-1", "b-1"})), office.lot(), entities, gates)) as redriver:
-        gates.close(BILLING)
-        found = redriver.redrive("k")
-        assert found.stopped is not None
-        assert (found.stopped.txn, found.stopped.reason) == ("k-1", GATE_CLOSED)
-        assert redriver.redrive("b").outcomes == {"applied": 1}
-        assert world.effects() == {"b-1": 1}
+            world.apply(change)
+        assert change.id not in effects()
+        assert world.apply(change) == [Outcome.HELD]
+        if chance.random() < 0.3:
+            gates.open(BILLING)
+            flips(lambda: gates.close(BILLING) if chance.random() < 0.5 else None)
+            drained += not gates.closed
         gates.open(BILLING)
-        while redriver.redrive("k").left:
-            pass
-    assert world.effects() == {"b-1": 1, "k-1": 1, "k-2": 1}
+    world.drain()
+    assert drained > 5
+    assert len(effects()) == 100
+    assert set(effects().values()) == {1}
+    world.close()

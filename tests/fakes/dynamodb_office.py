@@ -1,6 +1,5 @@
 """A front office in DynamoDB, with ways to look into it and to break it."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,10 +10,16 @@ from botocore.exceptions import EndpointConnectionError
 from isthmus.chance import seeded_chance, unique_name
 from isthmus.change import Kind
 from isthmus.clock import Clock
+from isthmus.consumer.braking import Braking
+from isthmus.consumer.draining import Drainer
+from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.lending import Lending
 from isthmus.consumer.redrive import Redriver, Remake
 from isthmus.consumer.stores.dynamodb.auditing import MADE
 from isthmus.consumer.stores.dynamodb.bodies import Bodies
 from isthmus.consumer.stores.dynamodb.decider import DynamoDecider
+from isthmus.consumer.stores.dynamodb.draining import DynamoPortions
+from isthmus.consumer.stores.dynamodb.heldlines import HELD, LINES, NAME
 from isthmus.consumer.stores.dynamodb.items import (
     AUDIT,
     BYTES,
@@ -42,6 +47,7 @@ from isthmus.consumer.stores.dynamodb.settled import Settling
 from isthmus.consumer.stores.dynamodb.store import DynamoStore
 from isthmus.consumer.stores.dynamodb.values import row_of, text
 from isthmus.consumer.stores.port import Decider, Entity, Store, TableMapping
+from isthmus.consumer.unheld import Unheld
 from isthmus.errors import Poison
 from isthmus.lifecycle import ThreadStop
 from isthmus.metrics import Metrics
@@ -49,6 +55,7 @@ from isthmus.payloads import Payloads
 from isthmus.pipeline import Transaction
 from isthmus.retry import Backoff
 from tests.fakes.clock import FakeClock
+from tests.fakes.dynamodb_breaking import Breaking
 from tests.fakes.store_world import Holds, ValueTable
 
 if TYPE_CHECKING:
@@ -69,17 +76,6 @@ _NOT_OF_THE_END = {
     "at",
     TURN,
     BYTES,
-}
-_SENT = {
-    "batch_get_item",
-    "batch_write_item",
-    "delete_item",
-    "get_item",
-    "put_item",
-    "query",
-    "transact_get_items",
-    "transact_write_items",
-    "update_item",
 }
 _FOREVER_MS = 100 * 365 * 24 * 3_600_000
 """The test's clock stands in 2013, and TTL looks at the real one."""
@@ -137,7 +133,15 @@ class DynamoOffice:
         return _Store(self.client, self.settings, mine, chance=seeded_chance("store"))
 
     def decider(
-        self, store: Store, entities: Mapping[str, Entity], clock: Clock, metrics: Metrics, *, history: bool
+        self,
+        store: Store,
+        entities: Mapping[str, Entity],
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        history: bool,
+        gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> DynamoDecider:
         assert isinstance(store, DynamoStore)
         return DynamoDecider(
@@ -148,10 +152,46 @@ class DynamoOffice:
             metrics,
             history=history,
             payloads=self.payloads,
+            gates=gates,
+            lending=lending,
+        )
+
+    def portions(
+        self,
+        entities: Mapping[str, Entity],
+        gates: Gatekeeper | None,
+        unheld: Unheld,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        history: bool,
+        brake: Braking | None = None,
+    ) -> DynamoPortions:
+        """Give what decides what is held."""
+        return DynamoPortions(
+            self.client,
+            self.settings,
+            {name: self._mine(entity) for name, entity in entities.items()},
+            gates,
+            unheld,
+            clock=clock,
+            metrics=metrics,
+            history=history,
+            payloads=self.payloads,
+            brake=brake,
+            chance=seeded_chance("portions"),
         )
 
     def redriver(
-        self, store: Store, entities: Mapping[str, Entity], remake: Remake, clock: Clock, *, history: bool
+        self,
+        store: Store,
+        entities: Mapping[str, Entity],
+        remake: Remake,
+        clock: Clock,
+        *,
+        history: bool,
+        gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> DynamoRedriver:
         assert isinstance(store, DynamoStore)
         return DynamoRedriver(
@@ -162,6 +202,8 @@ class DynamoOffice:
             clock,
             history=history,
             payloads=self.payloads,
+            gates=gates,
+            lending=lending,
         )
 
     def reader(self) -> DynamoReader:
@@ -195,16 +237,21 @@ class DynamoOffice:
 
     def break_at(
         self,
-        decider: Decider | Redriver | DynamoLetters,
+        decider: Decider | Redriver | DynamoLetters | Drainer,
         at: int,
         error: BaseException,
         *,
         only: str = "",
         after: bool = False,
     ) -> Callable[[], bool]:
-        assert isinstance(decider, DynamoDecider | DynamoRedriver | DynamoLetters)
-        breaking = Breaking(decider._requests._client, at, error, only, after=after)
-        decider._requests._client = breaking
+        if isinstance(decider, Drainer):
+            assert isinstance(decider._portions, DynamoPortions)
+            requests = decider._portions._requests
+        else:
+            assert isinstance(decider, DynamoDecider | DynamoRedriver | DynamoLetters)
+            requests = decider._requests
+        breaking = Breaking(requests._client, at, error, only, after=after)
+        requests._client = breaking
         return breaking.happened
 
     def rows(self, table: str) -> list[dict[str, Any]]:
@@ -224,6 +271,7 @@ class DynamoOffice:
             "fence": lambda _, sk: sk.startswith(FENCE),
             "history": lambda _, sk: sk.startswith(HISTORY),
             "audit": lambda _, sk: sk.startswith(AUDIT),
+            "held": lambda _, sk: sk.startswith((HELD, NAME)),
         }[name]
         items = [item for item in self._own_items() if wanted(item["pk"]["S"], item["sk"]["S"])]
         if name == "outbox":
@@ -242,8 +290,9 @@ class DynamoOffice:
         return list(self._requests().scan(table))
 
     def _own_items(self) -> list[Any]:
-        """Give the items of our own table, but for the list of what is parked, of which sort keys may be any text."""
-        return [item for item in self.items(self.settings.table) if item["pk"]["S"] != LISTED]
+        """Give the items of our own table, but for the lists of keys, of which sort keys may be any text."""
+        found = self.items(self.settings.table)
+        return [item for item in found if item["pk"]["S"] != LISTED and not item["pk"]["S"].startswith(LINES)]
 
     def _requests(self) -> Requests:
         return Requests(self.client, self.settings, stop=ThreadStop(), chance=seeded_chance("look"))
@@ -307,35 +356,3 @@ def make_table(client: "DynamoDBClient", name: str, *keys: str, kinds: str = "SS
         ],
         BillingMode="PAY_PER_REQUEST",
     )
-
-
-class Breaking:
-    """A client of which one request raises: before it is sent, or after its answer came."""
-
-    def __init__(self, client: Any, at: int, error: BaseException, only: str, *, after: bool = False) -> None:
-        self._client = client
-        self._left = at
-        self._error = error
-        self._only = only
-        self._after = after
-        self._lock = threading.Lock()
-
-    def happened(self) -> bool:
-        return self._left < 0
-
-    def __getattr__(self, name: str) -> Any:
-        send = getattr(self._client, name)
-        if name not in _SENT or self._only not in name:
-            return send
-
-        def request(**wanted: Any) -> Any:
-            with self._lock:
-                self._left -= 1
-                mine = self._left == -1
-            if not mine:
-                return send(**wanted)
-            if self._after:
-                send(**wanted)
-            raise self._error
-
-        return request

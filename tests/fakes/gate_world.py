@@ -7,13 +7,17 @@ from isthmus.attempts import Attempts
 from isthmus.change import Change
 from isthmus.checkpoint.gates import Closing, Covers, Mode, State, View
 from isthmus.consumer.applier import Applier
+from isthmus.consumer.braking import Braking
 from isthmus.consumer.draining import Drainer
 from isthmus.consumer.gates import Gatekeeper, Outdated
-from isthmus.consumer.redrive import Remake, TransactionalRedriver
+from isthmus.consumer.portions import UnitPortions
+from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.held import Held, HeldReader, Holding
 from isthmus.consumer.stores.port import Decider, Delivered, Entity, QuickSession, Store, TransactionalStore
+from isthmus.consumer.unheld import Portions, Unheld
 from isthmus.payloads import Payloads
 from tests.fakes.clock import FakeStop
+from tests.fakes.dynamodb_office import DynamoOffice
 from tests.fakes.store_world import FrontOffice, World
 
 BOARDS, BILLING = Covers(process="boards"), Covers(process="billing")
@@ -83,6 +87,10 @@ class GateWorld(World):
         return self
 
     def _decider(self, store: Store) -> Decider:
+        if isinstance(self.office, DynamoOffice):
+            return self.office.decider(
+                store, self.by_name, self.clock, self.metrics, history=self.history, gates=self.gates
+            )
         assert isinstance(store, TransactionalStore)
         session = store.session()
         quick = session if isinstance(session, QuickSession) else None
@@ -103,29 +111,46 @@ class GateWorld(World):
     def drainer(self, payloads: Payloads | None = None, *, portion: int = 200) -> Drainer:
         """Give a drainer, as another process has one."""
         store = self.office.store(self.entities)
-        assert isinstance(store, TransactionalStore)
         assert isinstance(store, Holding)
         made = Drainer(
             store,
-            store.session,
+            self.portions(store, payloads),
             self.by_name,
             self.gates,
-            payloads=payloads,
             reader=self.held_reader(),
             clock=self.clock,
             stop=FakeStop(self.clock),
             metrics=self.metrics,
-            watch=Attempts("draining", self.metrics, self.clock),
             rest=lambda _changes, _begun: None,
-            history=self.history,
             portion=portion,
         )
         self.drainers.append(made)
         return made
 
-    def gated_redriver(self, remake: Remake) -> TransactionalRedriver:
+    def portions(self, store: Store, payloads: Payloads | None = None, brake: Braking | None = None) -> Portions:
+        """Give what decides what is held."""
+        unheld = Unheld(payloads, Attempts("draining", self.metrics, self.clock))
+        if isinstance(self.office, DynamoOffice):
+            return self.office.portions(
+                self.by_name, self.gates, unheld, self.clock, self.metrics, history=self.history, brake=brake
+            )
+        assert isinstance(store, TransactionalStore)
+        return UnitPortions(
+            store.session,
+            self.by_name,
+            self.gates,
+            unheld,
+            clock=self.clock,
+            metrics=self.metrics,
+            history=self.history,
+            brake=brake,
+        )
+
+    def gated_redriver(self, remake: Remake) -> Redriver:
         """Give a redriver behind the gates, as another process has one."""
         store = self.office.store(self.entities)
+        if isinstance(self.office, DynamoOffice):
+            return self.office.redriver(store, self.by_name, remake, self.clock, history=self.history, gates=self.gates)
         assert isinstance(store, TransactionalStore)
         return TransactionalRedriver(
             store.session(), self.by_name, remake, self.clock, history=self.history, gates=self.gates

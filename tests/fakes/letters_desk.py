@@ -17,6 +17,7 @@ from isthmus.consumer.deadletters.letters import letter_of
 from isthmus.consumer.deadletters.port import Letter
 from isthmus.consumer.deadletters.redriving import TransactionalLetters
 from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.lending import Lending, Patient
 from isthmus.consumer.redrive import Remake, TransactionalRedriver
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import HasOutbox
@@ -59,6 +60,7 @@ class Desk:
         self.mailbox = MemoryMailbox(self.clock)
         self.payloads: MemoryPayloads | None = MemoryPayloads()
         self.gates: Gatekeeper | None = None
+        self.lending: Callable[[], Lending] = Patient
         self.remake: Remake = as_it_waits
         self.cut: Callable[[str], object] = lambda _statement: None
 
@@ -78,7 +80,13 @@ class Desk:
         with (
             closing(
                 TransactionalLetters(
-                    store.session(), by_name, self.remake, self.clock, history=history, gates=self.gates
+                    store.session(),
+                    by_name,
+                    self.remake,
+                    self.clock,
+                    history=history,
+                    gates=self.gates,
+                    lending=self.lending(),
                 )
             ) as letters,
             closing(

@@ -9,6 +9,7 @@ import psycopg
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.draining import Drainer
+from isthmus.consumer.portions import UnitPortions
 from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.postgres.connection import PostgresAddress
@@ -163,7 +164,9 @@ class PostgresOffice:
         only: str = "",
         after: bool = False,
     ) -> Callable[[], bool]:
-        session = decider._session if isinstance(decider, Applier | TransactionalRedriver | Drainer) else decider
+        if isinstance(decider, Drainer):
+            decider = decider._portions
+        session = decider._session if isinstance(decider, Applier | TransactionalRedriver | UnitPortions) else decider
         assert isinstance(session, PostgresSession)
         breaking = Breaking(session.connected(), at, error, only, after=after)
         session._connection = breaking  # type: ignore[assignment]

@@ -10,6 +10,7 @@ from typing import Any
 from isthmus.clock import Clock
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.draining import Drainer
+from isthmus.consumer.portions import UnitPortions
 from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.port import Decider, Entity, Store
 from isthmus.consumer.stores.sqlite.reading import SqliteReader
@@ -131,7 +132,9 @@ class SqliteOffice:
         only: str = "",
         after: bool = False,
     ) -> Callable[[], bool]:
-        session = decider._session if isinstance(decider, Applier | TransactionalRedriver | Drainer) else decider
+        if isinstance(decider, Drainer):
+            decider = decider._portions
+        session = decider._session if isinstance(decider, Applier | TransactionalRedriver | UnitPortions) else decider
         assert isinstance(session, SqliteSession)
         breaking = Breaking(session._shared.connection, at, error, only, after=after)
         session._shared.connection = breaking  # type: ignore[assignment]

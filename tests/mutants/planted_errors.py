@@ -54,6 +54,13 @@ ERROR_MUTANTS: tuple[Mutant, ...] = (
         (HANDLERS,),
     ),
     Mutant(
+        "a wave full of poison is written anew for each of it",
+        "isthmus/consumer/batch.py",
+        "                most = max(1, most // 2)\n",
+        "",
+        ("tests/contract/test_poison_pieces.py",),
+    ),
+    Mutant(
         "a handler that hangs keeps its transaction",
         LENDING,
         "            worker.turn.lent.cut(error)\n",

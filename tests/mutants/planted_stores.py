@@ -82,15 +82,15 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "DynamoDB: the ledger outside of the transaction",
         f"{D}effects.py",
-        "put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]",
-        "check_absent(standing.lot)]",
+        "        actions = [put_new(self._settings.table, ledger, PARTITION_KEY)]\n",
+        "        actions: list[Action] = []\n",
         (SPECIAL, SIZES, SETUP),
     ),
     Mutant(
         "DynamoDB: a parked key overtaken",
         f"{D}effects.py",
-        ", check_absent(standing.lot)]\n",
-        "]\n",
+        "            actions.append(check_absent(standing.lot))\n",
+        "            pass\n",
         (SPECIAL, SIZES, SETUP),
     ),
     Mutant(

@@ -1,5 +1,6 @@
 """A redrive of letters: what takes effect, what stays in the queue, and what is told, wherever it is cut off."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from isthmus.checkpoint.gates import View
+from isthmus.clock import SystemClock
 from isthmus.console.commands.dlq_redrive import lines_of
 from isthmus.console.dlq.redriving import HOLD, Wanted
 from isthmus.consumer.deadletters.port import Letter
+from isthmus.consumer.lending import Deadline, Patient
 from isthmus.errors import Fatal, TargetDown
 from isthmus.lifecycle import Stopped
 from tests.contract.store_letters_contract import CLOSED, Gates
@@ -246,6 +249,23 @@ def test_what_a_closed_gate_keeps_back_stays_in_the_queue_and_is_told(desk: Desk
     assert desk.world.effects() == {}
     desk.gates = None
     assert desk.run().done == 1
+
+
+def test_a_handler_that_hangs_keeps_a_letter_in_the_queue_and_the_next_one_is_tried(desk: Desk) -> None:
+    desk.world.apply(untranslated(1), untranslated(1, "b"))
+    desk.lose_the_lot()
+    desk.remake = Mended({"k-1", "b-1"})
+    come_back = threading.Event()
+    desk.world.told.meanwhile["b-1"] = [come_back.wait]
+    desk.lending = lambda: Deadline(0.05, SystemClock())
+    told = desk.run()
+    come_back.set()
+    assert (told.done, list(told.stopped), told.all_done) == (1, ["handler-hangs"], False)
+    assert desk.world.effects() == {"k-1": 1}
+    assert len(desk.mailbox.visible()) == 1
+    desk.lending = Patient
+    assert desk.run().done == 1
+    assert desk.world.effects() == {"k-1": 1, "b-1": 1}
 
 
 def test_a_stop_ends_it_between_two_letters_and_gives_the_rest_back(desk: Desk) -> None:

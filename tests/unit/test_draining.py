@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import pytest
 
-from isthmus.attempts import Attempts
 from isthmus.consumer.braking import Braked
 from isthmus.consumer.draining import Drainer
 from isthmus.consumer.stores.held import HeldHead
@@ -65,20 +64,16 @@ class Desk:
         raise NotImplementedError
 
     def drainer(self) -> Drainer:
-        store = self.world.store
         return Drainer(
             self,
-            store.session,  # type: ignore[attr-defined] # SQLite's
+            self.world.portions(self.world.store, brake=self.brake),
             self.world.by_name,
             self.world.gates,
-            payloads=None,
             reader=self.world.held_reader(),
             clock=self.clock,
             stop=self.stop,
             metrics=self.world.metrics,
-            watch=Attempts("payloads", self.world.metrics, self.clock),
             rest=lambda changes, _begun: self.rested.append(changes),
-            history=True,
             portion=2,
             brake=self.brake,
             on_duty=lambda: self.duty,

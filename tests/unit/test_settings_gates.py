@@ -15,8 +15,15 @@ def files(tmp_path: Path) -> Files:
 
 
 def test_nobody_looks_at_gates_who_does_not_say_so(files: Files) -> None:
-    gate = files.load(RIGHT).gate
-    assert (gate.watched, gate.hold, gate.strict, gate.processes) == (False, True, False, [])
+    settings = files.load(RIGHT)
+    gate = settings.gate
+    assert (settings.watches_gates, gate.watched, gate.hold, gate.strict, gate.processes) == (
+        False,
+        None,
+        True,
+        False,
+        [],
+    )
 
 
 def test_a_process_that_must_have_a_gate_is_that_of_some_entity_type(files: Files) -> None:
@@ -31,12 +38,6 @@ def test_what_needs_somebody_who_looks_is_refused_without(files: Files, line: st
     assert mistake.path == "gate.watched"
 
 
-def test_a_store_that_holds_nothing_is_not_asked_to(files: Files) -> None:
-    (mistake,) = files.mistakes(f"{DYNAMODB}\n[gate]\nwatched = true\n")
-    assert (mistake.path, mistake.allowed) == (
-        "gate.hold",
-        "must be false: a front office in dynamodb holds nothing; gates then make shards wait",
-    )
-    (mistake,) = files.mistakes(f"{DYNAMODB}\n[gate]\nwatched = true\nhold = false\nstrict = true\n")
-    assert mistake.path == "gate.strict"
-    assert files.load(f"{DYNAMODB}\n[gate]\nwatched = true\nhold = false\n").gate.watched
+def test_every_store_holds_and_takes_what_is_mirrored(files: Files) -> None:
+    found = files.load(f"{DYNAMODB}\n[gate]\nwatched = true\nstrict = true\n").gate
+    assert (found.hold, found.strict) == (True, True)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from isthmus.clock import rfc3339
 from isthmus.console.commands.options import config_option, json_option
 from isthmus.console.commands.output import print_json
+from isthmus.console.declaring import probe_of
 from isthmus.console.exits import Exit, exit_of
 from isthmus.console.producing import open_references, open_source
 from isthmus.console.wiring import Wiring, entities_of, store_of
@@ -22,8 +24,8 @@ from isthmus.settings import load
 def check(config: Path, *, as_json: bool) -> int:
     r"""Check settings, connections, and what stream, back office and front office are really like.
 
-    Changes nothing, and asks everything even if something is wrong. What is wrong names the command or the statement
-    that mends it. Ends with the exit code of the first thing that is wrong.
+    Changes nothing, and asks everything even if something is wrong, the probes of declared gates too. What is wrong
+    names the command or the statement that mends it. Ends with the exit code of the first thing that is wrong.
 
     \b
     isthmus check                 then, if something is missing: isthmus setup
@@ -60,6 +62,7 @@ def _steps(wiring: Wiring, pipelines: dict[str, Pipeline]) -> list[tuple[str, St
         ("stream", partial(_stream, wiring)),
         *[(f"source {name}", partial(_source, wiring, name)) for name in pipelines],
         ("front office", partial(_front_office, wiring, pipelines)),
+        *[(f"gate {name}", partial(_gate, wiring, name)) for name in wiring.settings.gates],
     ]
 
 
@@ -84,6 +87,17 @@ def _source(wiring: Wiring, name: str) -> str:
         references.close()
     rows = "it is empty" if bound is None else f"up to {section.cursor} {bound}"
     return f"{section.table} can be read, {rows}; references: {', '.join(section.references) or 'none'}"
+
+
+def _gate(wiring: Wiring, name: str) -> str:
+    """Say what a declared gate is now. A probe is asked, once, from here; nothing is written down of it."""
+    window = wiring.settings.gates[name].window
+    if window is None:
+        answer = probe_of(wiring.settings, name)()
+        return f"{'closed' if answer.closed else 'open'} now: {answer.words}"
+    found = window.at(wiring.clock.now_ms())
+    end = "for ever" if found.changes_ms is None else f"until {rfc3339(found.changes_ms)}"
+    return f"{'closed' if found.closed else 'open'} {end}"
 
 
 def _front_office(wiring: Wiring, pipelines: dict[str, Pipeline]) -> str:

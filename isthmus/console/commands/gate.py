@@ -12,8 +12,9 @@ from isthmus.checkpoint.gates import Covers, Gate, Gates, Mode
 from isthmus.clock import SystemClock, from_rfc3339, rfc3339
 from isthmus.console.commands.options import config_option, json_option
 from isthmus.console.commands.output import console, print_json, table
+from isthmus.console.declaring import declared_of, standing_gates
 from isthmus.console.exits import Exit
-from isthmus.console.gatelist import deed_as_json, gates_as_json
+from isthmus.console.gatelist import deed_as_json, gates_as_json, named, next_of, what_probe_says
 from isthmus.console.lot.person import who
 from isthmus.console.wiring import Wiring, reader_of, source_attribute, store_of
 from isthmus.consumer.stores.held import HeldGate, HeldReader, Holding
@@ -30,7 +31,10 @@ def gate() -> None:
 
     While a gate is closed nothing that it covers takes effect. It is kept in order in the front office, everything else
     goes on, and when the gate opens it is applied, each key's oldest change first. The settings must say
-    `watched = true` under [gate].
+    `watched = true` under [gate], or declare a gate.
+
+    A gate that the settings declare ([gates.NAME]) closes and opens by itself, by a window or by what its probe says:
+    `list` shows it, and no command opens it.
 
     \b
     isthmus gate close --process billing --reason "closing the books" --until 12h
@@ -145,7 +149,8 @@ def close(settings: Settings, covers: Covers, reason: str, until: int | None, *,
 def open_(settings: Settings, covers: Covers, reason: str, *, as_json: bool) -> int:
     r"""Open a gate. What it held is applied from now on, in order, while new changes go on behind it.
 
-    Name it with the same options as it was closed with; see `isthmus gate list`.
+    Name it with the same options as it was closed with; see `isthmus gate list`. A gate that the settings declare
+    opens by itself, or when they say something else: this is refused for it, and has no effect on it.
 
     \b
     isthmus gate open --process billing --reason "books are closed"
@@ -161,7 +166,7 @@ def open_(settings: Settings, covers: Covers, reason: str, *, as_json: bool) -> 
 @config_option
 @json_option
 def list_(config: Path, *, as_json: bool) -> int:
-    r"""Show every gate that was ever closed, since when and why, and what is held for it. Only reads.
+    r"""Show every gate that was ever closed, or is declared, since when and why, and what is held for it. Only reads.
 
     \b
     isthmus gate list
@@ -169,15 +174,18 @@ def list_(config: Path, *, as_json: bool) -> int:
 
     \b
     With --json, one object:
-      gates  [{gate, covers {process, source, entity, prefix}, state, mode, since, until, who, reason, held_keys,
-             held_changes}], what is closed first; state: open, closed, unknown (it must be there and is not)
+      gates  [{gate, kind, covers {process, source, entity, prefix}, state, mode, since, until, changes, probe, who,
+             reason, held_keys, held_changes}], what is closed first
+             kind: hand, window, probe; state: open, closed, unknown (closed: its item is missing, its probe silent)
+             changes: when a window opens, or closes, next
+             probe: {said, asked, trouble, failing_since, by}: the last answer, and why there is none since; as those
+             who consume wrote it down: this asks nobody (`isthmus check` does)
              held_*: what waits for this gate; null where the front office does not answer
     What came behind a held change is held for the gate `behind`; see `isthmus status`.
     """
     settings = load(config)
     wiring = Wiring(settings, patient=False)
-    declared = [Covers(process=name) for name in settings.gate.processes]
-    rows = gates_as_json(wiring.checkpoints().gates.read_all(), declared, _held(settings), wiring.clock.now_ms())
+    rows = standing_gates(wiring, wiring.checkpoints(), _held(settings))
     if as_json:
         print_json({"gates": rows})
     else:
@@ -217,13 +225,15 @@ def history(config: Path, *, as_json: bool, limit: int) -> int:
 def _change(
     settings: Settings, covers: Covers, *, closed: bool, mode: Mode, reason: str, until_ms: int | None, as_json: bool
 ) -> int:
-    if not settings.gate.watched:
+    if not settings.watches_gates:
         raise Refused(
             "The settings watch no gates: consumers would go on as if nothing were closed.",
             hint="Set watched = true under [gate], and start the consumers anew.",
         )
     gates, now_ms = _gates(settings), SystemClock().now_ms()
     standing = {each.covers: each for each in gates.read_all()}.get(covers)
+    if not closed and (standing is None or not standing.is_closed(now_ms)):
+        _refuse_declared(settings, covers, standing)
     if not closed and standing is not None and not standing.is_closed(now_ms):
         changed = standing
     else:
@@ -242,8 +252,21 @@ def _change(
         when = "Nothing that it covers takes effect from now on." if settings.gate.strict else "It counts within 2 s."
         click.echo(f"The gate {covers.name} is closed{end}. {when}")
     else:
-        click.echo(f"The gate {covers.name} is open. What it held is applied in order: see isthmus gate list.")
+        names = declared_of(settings, dict).covering(covers)
+        others = "".join(f" But {name}, which the settings declare, covers the same." for name in names)
+        click.echo(f"The gate {covers.name} is open. What it held is applied in order: see isthmus gate list.{others}")
     return Exit.DONE
+
+
+def _refuse_declared(settings: Settings, covers: Covers, standing: Gate | None) -> None:
+    # Opening what nobody closed would look as if it had opened the other one.
+    needed = standing is None and covers in {Covers(process=name) for name in settings.gate.processes}
+    if not needed and (names := declared_of(settings, dict).covering(covers)):
+        raise Refused(
+            f"Nobody closed the gate {covers.name} by hand. {names[0]} covers the same, and no command opens it: it "
+            "opens by itself, see `isthmus gate list`.",
+            hint=f"If it must open now, change [gates.{names[0]}] in the settings, and start the consumers anew.",
+        )
 
 
 def _mirror(settings: Settings, changed: Gate) -> None:
@@ -281,14 +304,14 @@ def _print(rows: list[dict[str, Any]]) -> None:
         return
     cells = [
         (
-            row["gate"],
+            named(row),
             row["state"],
             row["mode"] if row["state"] != "open" else "-",
             row["since"] or "-",
-            row["until"] or "-",
+            row["until"] or next_of(row) or "-",
             "?" if row["held_keys"] is None else f"{row['held_changes']:,} changes, {row['held_keys']:,} keys",
             row["who"] or "-",
-            row["reason"] or "-",
+            "; ".join(filter(None, (row["reason"], what_probe_says(row)))) or "-",
         )
         for row in rows
     ]

@@ -9,6 +9,7 @@ from rich.console import Console
 from isthmus.console.commands.options import config_option, json_option
 from isthmus.console.commands.output import console, print_json, table, title
 from isthmus.console.exits import Exit, exit_of
+from isthmus.console.gatelist import next_of, what_probe_says
 from isthmus.console.standing import Standing
 from isthmus.console.wiring import Wiring
 from isthmus.settings import load
@@ -44,8 +45,8 @@ def status(config: Path, *, as_json: bool) -> int:
                   undecided: records after the checkpoint, counted up to 100; outcomes: since the beginning, at least
                   so many; owner: the KCL's worker, or null
       brake       [{reason, since, shard, keys, ...}] as `isthmus brake status --json`, where it is on
-      gates       [{gate, covers, state, mode, since, until, who, reason, ...}] as `isthmus gate list --json`, without
-                  what they hold
+      gates       [{gate, kind, covers, state, mode, since, until, who, reason, ...}] as `isthmus gate list --json`,
+                  without what they hold
       held        [{gate, keys, changes, since}]; gate `behind`: what came behind a held change of its key
       parked      [{reason, keys, changes}]
       front_office  {trouble}
@@ -119,11 +120,21 @@ def _print_brake(out: Console, found: dict[str, Any]) -> None:
 
 def _print_gates(out: Console, found: dict[str, Any]) -> None:
     for row in found["gates"] or []:
-        if row["state"] != "open":
-            since, until = row["since"] or "?", f" until {row['until']}" if row["until"] else ""
-            out.print(f"gate {row['gate']}: {row['state']} since {since}{until} by {row['who']}: {row['reason']}")
+        if row["state"] != "open" or row["kind"] != "hand":
+            out.print(_gate(row))
     for row in found["held"] or []:
         out.print(f"held for {row['gate']}: {row['keys']:,} keys, {row['changes']:,} changes since {row['since']}")
+
+
+def _gate(row: dict[str, Any]) -> str:
+    probe = what_probe_says(row)
+    if row["state"] == "open":
+        end = f", {next_of(row)}" if next_of(row) else ""
+        return f"gate {row['gate']}: open{end}" + (f"; {probe}" if probe else "")
+    since = f" since {row['since'] or '?'}" if row["since"] or row["kind"] == "hand" else ""
+    until = f" until {row['until']}" if row["until"] else ""
+    who = f" by {row['who']}" if row["who"] or row["kind"] == "hand" else ""
+    return f"gate {row['gate']}: {row['state']}{since}{until}{who}: " + "; ".join(filter(None, (row["reason"], probe)))
 
 
 def _shard_cells(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -13,7 +13,7 @@ from isthmus.console.gating import asked_gates_of
 from isthmus.console.lot.opening import remaking
 from isthmus.console.lot.remaking import LOT_LIMITS
 from isthmus.console.lot.walking import Ask, changes_of
-from isthmus.console.wiring import Lot, Wiring, entities_of, lot_of, redriver_of, store_of
+from isthmus.console.wiring import Lot, Wiring, entities_of, lending_of, lot_of, redriver_of, store_of
 from isthmus.consumer.deadletters.port import Message
 from isthmus.consumer.deadletters.reading import waiting_in
 from isthmus.consumer.deadletters.redriving import LetterDecider, TransactionalLetters
@@ -62,12 +62,18 @@ def opened_letters(wiring: Wiring, *, ask: Ask) -> Iterator[Tools]:
 def letters_of(wiring: Wiring, store: Store, entities: Mapping[str, Entity], remake: Remake) -> LetterDecider:
     """Give what decides dead letters. Raises as the store's `session`."""
     settings = wiring.settings
-    gates = asked_gates_of(wiring, store)
+    gates, lending = asked_gates_of(wiring, store), lending_of(settings, wiring.clock)
     if isinstance(store, TransactionalStore):
         return TransactionalLetters(
-            store.session(), entities, remake, wiring.clock, history=settings.store.history, gates=gates
+            store.session(),
+            entities,
+            remake,
+            wiring.clock,
+            history=settings.store.history,
+            gates=gates,
+            lending=lending,
         )
-    return dynamo_letters(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop, gates)
+    return dynamo_letters(settings, entities, remake, wiring.clock, wiring.payloads(), wiring.stop, gates, lending)
 
 
 def reading(payloads: Callable[[], Payloads | None]) -> Callable[[Message], Waiting]:

@@ -21,7 +21,7 @@ from isthmus.consumer.deadletters.reading import Addressed, addressed
 from isthmus.consumer.deadletters.redriving import LetterDecider
 from isthmus.consumer.redrive import GATE_CLOSED, Redriver, StillPoison
 from isthmus.consumer.stores.lot import Waiting
-from isthmus.errors import IsthmusError, Poison
+from isthmus.errors import HANDLER_HANGS, IsthmusError, Poison
 from isthmus.lifecycle import Stop, Stopped
 
 HOLD: Final = 300
@@ -194,6 +194,9 @@ class RedrivingLetters:
         self._pace.rest(max(1, sum(found.outcomes.values())), begun)
         if found.closed:
             self.told.stop(waiting.key, StillPoison(waiting.txn, GATE_CLOSED, found.closed, "gate"))
+            self._keep(message)
+        elif found.hangs:
+            self.told.stop(waiting.key, StillPoison(waiting.txn, HANDLER_HANGS, found.hangs, "handler"))
             self._keep(message)
         elif found.stopped is not None:
             # Durable in the lot, with a copy in the outbox that will be a letter of its own.

@@ -1,4 +1,7 @@
-"""Looks at the lease table while a daemon runs: takes a dead leader's lock away, on proof, and passes its shards on; tells who has what."""
+"""Looks at the lease table while a daemon runs: takes a dead leader's lock away, on proof, and passes its shards on.
+
+Tells who has what.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Final

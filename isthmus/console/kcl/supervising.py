@@ -11,6 +11,7 @@ from isthmus.checkpoint.ports import HandOver
 from isthmus.checkpoint.process import this_process
 from isthmus.console.bookkeeping import Bookkeeping
 from isthmus.console.consuming import bookkeeping_of
+from isthmus.console.declaring import start_probing
 from isthmus.console.dlq.sending import sender_of
 from isthmus.console.gating import drainer_of, gates_of
 from isthmus.console.hearts import owning
@@ -107,6 +108,8 @@ def consume_by_kcl(wiring: Wiring, pipelines: dict[str, Pipeline], *, agreed: bo
             beside.append(ThreadTask("dead-letters", sender.run))
         if gates is not None:
             beside.append(ThreadTask("gates", lambda: gates.run(resting)))
+            # Here for all shards of this worker: a shard's process reads what was said, and has no drivers.
+            start_probing(wiring, checkpoints, resting)
         if drainer is not None:
             beside.append(ThreadTask("held", drainer.run))
         try:

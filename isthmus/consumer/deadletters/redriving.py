@@ -17,11 +17,12 @@ from isthmus.clock import Clock
 from isthmus.consumer.batch import Batch
 from isthmus.consumer.deciding import count
 from isthmus.consumer.gates import Gatekeeper, OpenGates, keeps_back, with_mirrored
+from isthmus.consumer.lending import Lending, Patient
 from isthmus.consumer.redrive import Remake, StillPoison
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.poisoned import Undone
 from isthmus.consumer.stores.port import Delivered, Entity, Log, Parking, Refusal, Session
-from isthmus.errors import Poison
+from isthmus.errors import HandlerHangs, Poison
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Decided:
     """Why it was parked anew, where it was: it is poison still, and the outbox has a new copy."""
     closed: str = ""
     """The gate that keeps it back, and why it is closed: nothing was done."""
+    hangs: str = ""
+    """That a handler took too long: nothing was done, but where each change is a transaction of its own, those of the
+    letter's changes before that one are decided."""
 
 
 class LetterDecider(Protocol):
@@ -74,8 +78,13 @@ class TransactionalLetters:
         *,
         history: bool,
         gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> None:
-        """Decide what no gate keeps back; `gates` None: all are open."""
+        """Decide what no gate keeps back; `gates` None: all are open.
+
+        `lending` is this one's alone, and is closed with it; None: a handler may take as long as it likes.
+        """
+        self._lending = lending or Patient()
         self._gates = gates or OpenGates()
         self._session = session
         self._entities = entities
@@ -95,6 +104,8 @@ class TransactionalLetters:
             # Refused at the commit, nobody knows for which of them: the letter is parked as it is.
             refused = deliveries(letter, Refusal(undone.poison, "store"))
             return self._decided(letter, refused, rehearse=rehearse)
+        except HandlerHangs as hangs:
+            return Decided(hangs=hangs.message)
 
     def waits(self, letter: Waiting) -> bool:
         """Say whether the letter's change waits in the parking lot."""
@@ -103,6 +114,7 @@ class TransactionalLetters:
 
     def close(self) -> None:
         """Give the connection back."""
+        self._lending.close()
         self._session.close()
 
     def _decided(self, letter: Waiting, made: Sequence[Delivered], *, rehearse: bool) -> Decided:
@@ -122,7 +134,7 @@ class TransactionalLetters:
                 return Decided(closed=closed)
             # Fences are for what arrives from the stream: what was parked had passed them.
             memory.fences = {}
-            outcomes = Batch(unit, memory, self._entities, log).run(made)
+            outcomes = Batch(unit, memory, self._entities, log, lending=self._lending).run(made)
             found = told([each for each in outcomes if each is not None], next(iter(log.parked.values()), None))
             log.decided_ms = self._clock.now_ms()
             unit.save(log)

@@ -71,9 +71,10 @@ class Holding(Protocol):
         ...
 
     def mirror(self, gates: Sequence[Gate]) -> None:
-        """Write gates beside what they guard, in one transaction: from its end on, every unit finds them in `load`.
+        """Write gates beside what they guard. Once it returns, whoever decides finds them there.
 
-        No earlier revision replaces a later one. Safe to repeat. A transaction that found a gate open has ended when
+        Where a batch is one transaction, this is one too; else some keys may be kept back before it is at its end. No
+        earlier revision replaces a later one. Safe to repeat. A transaction that found a gate open has ended when
         this returns. Raises `TargetDown` or `Transient`.
         """
         ...

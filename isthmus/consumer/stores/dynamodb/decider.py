@@ -10,8 +10,10 @@ from isthmus.change import Change, Outcome, settled_row
 from isthmus.clock import Clock
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.deciding import fenced, raise_fence
-from isthmus.consumer.gates import Gatekeeper, Outdated
+from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.lending import Lending
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
+from isthmus.consumer.stores.dynamodb.decided import Decided
 from isthmus.consumer.stores.dynamodb.history import Tell
 from isthmus.consumer.stores.dynamodb.items import (
     FENCE,
@@ -22,7 +24,6 @@ from isthmus.consumer.stores.dynamodb.items import (
     fence_key,
     fence_of,
 )
-from isthmus.consumer.stores.dynamodb.one import Decided
 from isthmus.consumer.stores.dynamodb.parts import Parts, bounded
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
@@ -71,11 +72,13 @@ class DynamoDecider:
         chance: Chance | None = None,
         brake: Braking | None = None,
         gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> None:
         """Tell `brake` before anything is parked; it may raise `Braked`.
 
-        `gates` are asked before each write: while they make the shards wait, `apply` raises `Outdated`. Nothing is held
-        here, so whoever gives gates that hold is answered as by those that do not.
+        By what `gates` say a change is held; before each write they are asked whether that still counts, and while they
+        make the shards wait: then `apply` raises `Outdated`. `lending` is this decider's alone, and is closed with it;
+        None: a handler may take as long as it likes.
         """
         self._settings = settings
         self._metrics = metrics
@@ -88,10 +91,18 @@ class DynamoDecider:
             chance=chance or system_chance(),
             on_throttled=self._width.throttled,
         )
-        if gates is not None:
-            requests.before_write = lambda: _refuse_closed(gates)
         self._requests = requests
-        parts = Parts(requests, settings, entities, clock, history=history, payloads=payloads)
+        self._parts = parts = Parts(
+            requests,
+            settings,
+            entities,
+            clock,
+            history=history,
+            payloads=payloads,
+            gates=gates,
+            holds=True,
+            lending=lending,
+        )
         self._history = parts.history
         self._one = parts.one
         if brake is not None:
@@ -100,6 +111,7 @@ class DynamoDecider:
 
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         """Decide every change of the batch; see `Decider`."""
+        self._parts.gating.begin()
         at_hand = self._at_hand(batch)
         for segment in segments(batch):
             self._pool.run([partial(self._chain, at_hand, chain) for chain in chains(batch, segment.changes)])
@@ -117,6 +129,7 @@ class DynamoDecider:
     def close(self) -> None:
         """End the threads. Safe to repeat. The client belongs to who made it."""
         self._pool.close()
+        self._parts.close()
 
     def _chain(self, at_hand: "_AtHand", chain: Sequence[int]) -> None:
         told: Sequence[Tell] = ()
@@ -161,6 +174,8 @@ class DynamoDecider:
     def _raise_fence(self, marker: Change, fences: Fences) -> None:
         if not raise_fence(marker, fences):
             return
+        # A fence is no effect, and rises behind a closed gate; while the shards stand, nothing is written.
+        self._parts.gating.begin()
         item = fence_item(marker.source, marker.lane, marker.epoch)
         key = fence_key(marker.source, marker.lane)
         expression = Expression()
@@ -173,9 +188,3 @@ class DynamoDecider:
             # Another one knows of a newer owner still.
             place, standing = fence_of(unmet.item)
             fences[place] = max(standing, fences[place])
-
-
-def _refuse_closed(gates: Gatekeeper) -> None:
-    view = gates.view()
-    if view.waits is not None or view.holds:
-        raise Outdated

@@ -45,14 +45,15 @@ class Effects:
         """Give the one write that decides by itself about a change of kind `state` without handlers.
 
         It happens if the item is not there, or carries an older version of another transaction ID and nothing of its
-        key is parked. Where deleted entities are remembered in our own table, an absent item decides nothing. An item
-        of an earlier generation may hold these very values: it must have been `compared` before.
+        key is parked or held. Where deleted entities are remembered in our own table, an absent item decides nothing.
+        An item of an earlier generation may hold these very values: it must have been `compared` before.
         """
         marks, place, expression = self._marks, Place(items.table, key), Expression()
         version, txn = marks.guard(change)[marks.version], text(change.id)
         older = (
             f"{expression.name(marks.version)} < {expression.value(version)} "
-            f"AND {expression.name(marks.txn)} <> {expression.value(txn)} AND {expression.absent(marks.parked)}"
+            f"AND {expression.name(marks.txn)} <> {expression.value(txn)} AND {expression.absent(marks.parked)} "
+            f"AND {expression.absent(marks.held)}"
         )
         least = marks.least(change)
         if least is not None and not compared:
@@ -80,10 +81,14 @@ class Effects:
         """
         business, aside, flag = standing.business, standing.aside, self._flag(standing, change)
         free: list[Action] = []
-        if standing.leaving is None and not flag and (self._adopts(standing) or self._held(standing)):
+        if standing.leaving is None and not flag and (self._adopts(standing) or self._flagged(standing)):
             # Whoever parks something meanwhile writes no flag on an item that is not ours, and a flag that says less
             # than it should may go only while nothing is parked.
             free = [check_absent(standing.lot)]
+        if standing.leaving is None and standing.draining is None and self._adopts(standing):
+            # Nor does whoever holds something write a mark on it.
+            free.append(check_absent(standing.line))
+        flag = {**flag, **self._mark(standing, change)}
         if items is None or business is None:
             return [self._keep_aside(aside, change, now_ms, flag), *free] if aside is not None else []
         self._refuse_foreign(business, Kind.STATE)
@@ -111,10 +116,13 @@ class Effects:
         """Give the actions of a change of kind `event`. Raises and takes `shown` as `of_state` does."""
         ledger = ledger_item(change, now_ms, self._settings.memory_ms)
         # What is parked must not be overtaken, so this is asked in the very transaction.
-        actions = [put_new(self._settings.table, ledger, PARTITION_KEY), check_absent(standing.lot)]
-        if standing.leaving is not None:
-            # It is the first of its lot, of which the head is written in the same transaction.
-            actions.pop()
+        actions = [put_new(self._settings.table, ledger, PARTITION_KEY)]
+        if standing.leaving is None:
+            # Else it is the first of its lot, of which the head is written in the same transaction.
+            actions.append(check_absent(standing.lot))
+        if standing.leaving is None and standing.draining is None:
+            # What is parked came before what is held of its key; and who drains writes the line.
+            actions.append(check_absent(standing.line))
         if items is not None and standing.business is not None:
             self._refuse_foreign(standing.business, Kind.EVENT)
             expression = Expression()
@@ -138,8 +146,7 @@ class Effects:
         removes = [marks.deleted, marks.decided, marks.expires, *self._gone(items, values)]
         if marks.rowhash not in guard:
             removes.append(marks.rowhash)
-        if marks.parked not in values:
-            removes.append(marks.parked)
+        removes += [name for name in (marks.parked, marks.held) if name not in values]
         return update(place, {**values, **guard}, removes, *only_if)
 
     def _gone(self, items: EntityItems, values: "Item") -> list[str]:
@@ -170,7 +177,7 @@ class Effects:
 
     def _deleted(self, change: Change, now_ms: int, flag: "Mapping[str, Attribute]") -> "dict[str, Attribute]":
         marks = self._marks
-        # While something is parked, nothing of it may expire.
+        # While something is parked or held, nothing of it may expire.
         life = None if flag else self._settings.memory_ms
         return {
             **marks.guard(change),
@@ -182,7 +189,7 @@ class Effects:
 
     def _flag(self, standing: Standing, change: Change) -> "dict[str, Attribute]":
         """Give the flag as it is to be after the change has taken effect."""
-        newest, held = standing.newest_parked, self._held(standing)
+        newest, held = standing.newest_parked, self._flagged(standing)
         if standing.leaving is not None and standing.leaving.last:
             newest, held = None, standing.leaving.settled
         if held:
@@ -195,7 +202,16 @@ class Effects:
             return {self._marks.parked: version_number(newest)}
         return {}
 
-    def _held(self, standing: Standing) -> str | None:
+    def _mark(self, standing: Standing, change: Change) -> "dict[str, Attribute]":
+        """Give the mark that says that something of the entity is held, as it is to be after the change took effect."""
+        line = standing.line_after
+        if line is None or not line.marks(change.entity):
+            # Also where one stands that nothing stands behind: whoever holds writes another one, which is a condition.
+            return {}
+        there = standing.home.item if standing.home is not None else None
+        return {self._marks.held: (there or {}).get(self._marks.held, number(line.turn))}
+
+    def _flagged(self, standing: Standing) -> str | None:
         """Give the version of the flag that is there."""
         return self._marks.flag_of(standing.home.item) if standing.home is not None else None
 

@@ -5,8 +5,10 @@ It says something of the change only when nothing that was read has changed sinc
 """
 
 from isthmus.change import Change
+from isthmus.consumer.lending import Lending, LetGo
 from isthmus.consumer.refusals import HANDLER_ERROR
 from isthmus.consumer.stores.dynamodb.actions import DynamoTransaction, actions_of
+from isthmus.consumer.stores.dynamodb.lent import DynamoLent
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.standing import Standing
 from isthmus.consumer.stores.dynamodb.writes import Action, Place
@@ -23,7 +25,9 @@ class Again(Exception):  # noqa: N818 - says nothing of the change
 class Handling:
     """The handlers of one change of this entity type."""
 
-    def __init__(self, requests: Requests, own_table: str, entity: Entity, change: Change) -> None:
+    def __init__(self, requests: Requests, own_table: str, entity: Entity, change: Change, lending: Lending) -> None:
+        """Run them for one thread, which `lending` is for."""
+        self._lending = lending
         self._requests = requests
         self._own_table = own_table
         self._entity = entity
@@ -33,14 +37,19 @@ class Handling:
         self._seen: tuple[Standing, list[Place]] | None = None
 
     def actions(self, previous: Row | None) -> list[Action]:
-        """Run all of them and give their actions. Raises `Poison`, `Again`, and what a read of theirs raised."""
+        """Run all of them and give their actions. Raises `Poison`, `Again`, `HandlerHangs`, and what a read raised."""
         actions: list[Action] = []
         self._reads = []
+        self._lending.run(lambda: self._run(previous, actions, self._reads))
+        return actions
+
+    def _run(self, previous: Row | None, actions: list[Action], reads: list[Place]) -> None:
         for handler in self._entity.handlers:
-            transaction = DynamoTransaction(self._requests, self._reads)
+            transaction = DynamoTransaction(self._requests, reads)
+            lent = self._lending.lend(DynamoLent(transaction), self._change)
             try:
                 # Copies, for each handler its own: the change may be tried again, or parked, as it came.
-                returned = handler(transaction, detached_change(self._change), detached(previous))
+                returned = handler(lent, detached_change(self._change), detached(previous))
                 transaction.raise_failure()
                 actions += actions_of(returned, self._own_table)
             except Poison:
@@ -48,13 +57,19 @@ class Handling:
                 raise
             except IsthmusError:
                 raise
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except (KeyboardInterrupt, LetGo):
+                raise
+            except BaseException as error:
                 transaction.raise_failure()
+                # Whatever it is: a user's code ends no process. But what ends one in the middle of a read does.
+                if error is lent.raised and not isinstance(error, Exception):
+                    raise
                 if self._has_failed:
                     raise Poison(HANDLER_ERROR, type(error).__name__) from error
                 self._has_failed = True
                 raise Again from error
-        return actions
+            finally:
+                lent.end()
 
     def unmet(self, standing: Standing) -> None:
         """Take in that a condition of theirs did not hold. Raises `Again` unless that is sure to be so each time."""

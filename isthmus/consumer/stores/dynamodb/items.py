@@ -15,7 +15,9 @@ One table holds everything. What belongs to an entity key is one item collection
 | `settled` | `<number>` | fingerprints of what was settled together |
 | `outbox` | `<moment>#<txn>#<key>` | a copy for the dead-letter queue |
 | `parked` | `<key>` | a copy of the head of a key's lot: whoever lists or counts reads nothing else |
-| `body#<hash>` | `<number>` | a part of a parked event that is too large for an item |
+| `body#<hash>` | `<number>` | a part of a parked or held event that is too large for an item |
+
+What is held lies as `heldlines` has it, and gates that are mirrored as `mirrored`.
 """
 
 import hashlib
@@ -82,17 +84,17 @@ def lot_key(key: str) -> "dict[str, Attribute]":
 
 def parked_key(key: str, version: str, txn: str) -> "dict[str, Attribute]":
     """Give the place of a parked change."""
-    return item_key(of_key(key), f"{PARKED}{version}#{_short(txn)}")
+    return item_key(of_key(key), f"{PARKED}{version}#{short(txn)}")
 
 
 def guard_key(key: str, entity: str) -> "dict[str, Attribute]":
     """Give the place of a guard that lies in our own table."""
-    return item_key(of_key(key), f"{GUARD}{_short(entity)}")
+    return item_key(of_key(key), f"{GUARD}{short(entity)}")
 
 
 def fence_key(source: str, lane: int) -> "dict[str, Attribute]":
     """Give the place of a fence."""
-    return item_key(SHARED, f"{FENCE}{lane}#{_short(source)}")
+    return item_key(SHARED, f"{FENCE}{lane}#{short(source)}")
 
 
 def listed_key(key: str) -> "dict[str, Attribute]":
@@ -103,7 +105,7 @@ def listed_key(key: str) -> "dict[str, Attribute]":
 
 def audit_key(key: str, now_ms: int, turn: int, txn: str) -> "dict[str, Attribute]":
     """Give the place of what was done with a parked change; `turn` is the lot's."""
-    return item_key(of_key(key), f"{AUDIT}{now_ms:015d}#{turn}#{_short(txn)}")
+    return item_key(of_key(key), f"{AUDIT}{now_ms:015d}#{turn}#{short(txn)}")
 
 
 def settled_marker_key() -> "dict[str, Attribute]":
@@ -118,7 +120,7 @@ def settled_list_key(number_in_list: int) -> "dict[str, Attribute]":
 
 def history_key(key: str, version: str, txn: str, slot: str) -> "dict[str, Attribute]":
     """Give the place of what is told of a change: the same one each time, so that nothing is told twice."""
-    return item_key(of_key(key), f"{HISTORY}{version}#{_short(txn)}#{slot}")
+    return item_key(of_key(key), f"{HISTORY}{version}#{short(txn)}#{slot}")
 
 
 def fence_item(source: str, lane: int, epoch: int) -> "dict[str, Attribute]":
@@ -154,7 +156,7 @@ def parked_item(parking: Parking, event: "Item", now_ms: int, turn: int) -> "dic
     change = parking.delivered.change
     item: dict[str, Attribute] = {
         **parked_key(change.key, change.version, change.id),
-        **_told(parking.delivered),
+        **told_of(parking.delivered),
         "rowhash": text(change.rowhash),
         "entity": text(change.entity),
         "reason": text(parking.reason),
@@ -192,7 +194,7 @@ def history_item(delivered: Delivered, outcome: Outcome, now_ms: int, life_ms: i
     slot = FENCED_SLOT if outcome is Outcome.FENCED else DECIDED_SLOT
     return {
         **history_key(change.key, change.version, change.id, slot),
-        **_told(delivered),
+        **told_of(delivered),
         "outcome": text(outcome),
         "decided": number(now_ms),
         **expiring(now_ms, life_ms),
@@ -282,7 +284,8 @@ TOLD = ("key", "version", "txn", "source", "epoch", "detected", "arrived", "shar
 """The attributes that a row of the history and a parked change have in common."""
 
 
-def _told(delivered: Delivered) -> "dict[str, Attribute]":
+def told_of(delivered: Delivered) -> "dict[str, Attribute]":
+    """Give the attributes that say which change it is, and where it came from."""
     change, shard, sequence, arrived_ms, _, _ = delivered
     return {
         "key": text(change.key),
@@ -301,8 +304,8 @@ def _identity(key: str, txn: str) -> str:
     return hashlib.sha256(f"{len(txn)}:{txn}{key}".encode()).hexdigest()
 
 
-def _short(name: str) -> str:
-    """Give a name as it is, or its hash where it is too long; never the same for two names."""
+def short(name: str) -> str:
+    """Give a name for a sort key: as it is, or its hash where it is too long; never the same for two names."""
     raw = name.encode()
     if len(raw) <= _LONGEST and not name.startswith("~"):
         return name

@@ -6,16 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from isthmus.change import Kind, Outcome
-from isthmus.consumer.deciding import TRY, decide
+from isthmus.consumer.deciding import TRY, decide, drained
 from isthmus.consumer.parking import parking_of
 from isthmus.consumer.redrive import StillPoison
 from isthmus.consumer.refusals import UNKNOWN_ENTITY, refusal_by, refusal_of
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
+from isthmus.consumer.stores.dynamodb.decided import Refused, answered
 from isthmus.consumer.stores.dynamodb.handling import Again, Handling
 from isthmus.consumer.stores.dynamodb.heads import Head, head_of
 from isthmus.consumer.stores.dynamodb.items import TURN
 from isthmus.consumer.stores.dynamodb.line import Line, Lines
-from isthmus.consumer.stores.dynamodb.one import Refused, answered
 from isthmus.consumer.stores.dynamodb.parts import Parts
 from isthmus.consumer.stores.dynamodb.settled import Settling
 from isthmus.consumer.stores.dynamodb.standing import Leaving, Standing
@@ -83,10 +83,15 @@ class Leaver:
     def take(self, candidate: Candidate) -> Tried:
         """Try a candidate. Raises `Moved` where it is none any more, and else as the store does."""
         outcomes, stopped, has_left = list[Outcome](), None, False
-        for delivered in candidate.made:
+        for number_of_it, delivered in enumerate(candidate.made):
+            if number_of_it:
+                # Who began asked for all of them. A gate that has closed since leaves the rest for another time.
+                self._parts.gating.gate(delivered.change)
             entity = self._parts.entities.get(delivered.change.entity)
             handling = self._one.handling(entity, delivered.change)
-            done = self._patiently(partial(self._try, candidate, delivered, entity, handling))
+            done = self._patiently(
+                partial(self._try, candidate, delivered, entity, handling), partial(self._unmet, delivered)
+            )
             outcomes.append(done.outcome)
             stopped, has_left = stopped or done.stopped, has_left or done.has_left
         if stopped is None and not has_left:
@@ -110,8 +115,14 @@ class Leaver:
         # What was before it has left the lot, and it is about to.
         memory.parked.pop((waiting.key, waiting.txn), None)
         memory.newest_parked.pop(waiting.key, None)
+        # What is held of its key came later than it, and is decided after it. Of another key nothing is known.
+        drained(waiting.key, memory)
         decision = decide(change, entity.kind if entity is not None else None, memory)
         if decision is not TRY:
+            if decision.outcome is Outcome.HELD and decision.fresh:
+                leaves, head = self._besides(candidate, at, flag=True)
+                self._one.hold(standing, delivered, decision.reason, leaves)
+                return _Done(Outcome.HELD, has_left=self._has_left(candidate, head))
             if decision.outcome is Outcome.PARKED and decision.fresh:
                 return self._refused(candidate, seen, delivered, refusal_by(decision, delivered))
             found = answered(delivered, decision, settled=standing.is_settled)
@@ -195,12 +206,18 @@ class Leaver:
         actions, head = self._parts.lot.leaving(at, [candidate.row], now, settled=version, flag=flag)
         return [*actions, *self._settling.actions(names, now)], head
 
-    def _patiently(self, action: Callable[[], T]) -> T:
+    def _unmet(self, delivered: Delivered) -> None:
+        self._parts.gating.unmet(delivered.change)
+        if self._parts.gating.strict:
+            self._parts.gating.gate(delivered.change)
+
+    def _patiently(self, action: Callable[[], T], unmet: Callable[[], object] = lambda: None) -> T:
         attempt = 0
         while True:
             try:
                 return action()
             except (Unmet, Again):
+                unmet()
                 attempt += 1
                 if attempt > 1:
                     self._parts.requests.step_aside(attempt)

@@ -4,7 +4,7 @@ A crash between two of them, or before the message is deleted, lets the letter c
 duplicate then, and what was parked waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
@@ -13,6 +13,7 @@ from isthmus.clock import Clock
 from isthmus.consumer.deadletters.redriving import Decided, deliveries, kept_back, remade
 from isthmus.consumer.deciding import count
 from isthmus.consumer.gates import Gatekeeper, OpenGates
+from isthmus.consumer.lending import Lending
 from isthmus.consumer.redrive import Remake, StillPoison
 from isthmus.consumer.stores.dynamodb.items import parked_key, settled_key
 from isthmus.consumer.stores.dynamodb.leaving import Candidate
@@ -24,6 +25,7 @@ from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.writes import Place
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import Delivered, Entity
+from isthmus.errors import HandlerHangs
 from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.payloads import Payloads
 
@@ -47,14 +49,20 @@ class DynamoLetters:
         stop: Stop | None = None,
         chance: Chance | None = None,
         gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> None:
-        """Decide what no gate keeps back when a letter is begun; `gates` None: all are open."""
+        """Decide what no gate keeps back; `gates` None: all are open.
+
+        `lending` is this one's alone, and is closed with it; None: a handler may take as long as it likes.
+        """
         self._gates = gates or OpenGates()
         requests = Requests(client, settings, stop=stop or ThreadStop(), chance=chance or system_chance())
         self._requests = requests
         self._table = settings.table
         self._remake = remake
-        self._parts = Parts(requests, settings, entities, clock, history=history, payloads=payloads)
+        self._parts = Parts(
+            requests, settings, entities, clock, history=history, payloads=payloads, gates=gates, lending=lending
+        )
 
     def decide(self, letter: Waiting, *, rehearse: bool = False) -> Decided:
         """Decide a letter; see `rehearsing` for what a rehearsal cannot see."""
@@ -64,13 +72,18 @@ class DynamoLetters:
         settled = self._settled(letter, made)
         if letter.txn in settled:
             return Decided({str(Outcome.DUPLICATE): 1})
-        closed = kept_back(self._gates.view(), made, self._parts.entities)
+        closed = self._closed(made)
         if closed:
             return Decided(closed=closed)
-        if rehearse:
-            return self._rehearsed(letter, made)
+        try:
+            return self._rehearsed(letter, made) if rehearse else self._decided(letter, made, settled)
+        except HandlerHangs as hangs:
+            return Decided(hangs=hangs.message)
+
+    def _decided(self, letter: Waiting, made: Sequence[Delivered], settled: set[str]) -> Decided:
         outcomes, stopped = list[Outcome](), None
         for delivered in made:
+            # It asks the gates again, and confirms before each write: one that closes meanwhile is `Outdated`.
             decided = self._parts.one.decide(delivered, settled)
             self._parts.history.tell(decided.tells)
             outcomes.append(decided.outcome)
@@ -87,7 +100,17 @@ class DynamoLetters:
         return self._requests.get(place) is not None
 
     def close(self) -> None:
-        """Nothing is open but the client, which belongs to who made it. Safe to repeat."""
+        """End the threads of handlers. The client belongs to who made it. Safe to repeat."""
+        self._parts.close()
+
+    def _closed(self, made: Sequence[Delivered]) -> str:
+        """Say what gate keeps back any of the changes, those that are mirrored among them, and why it is closed."""
+        closed = kept_back(self._gates.view(), made, self._parts.entities)
+        if closed or not self._gates.strict:
+            return closed
+        closings = (self._parts.gating.closing(each.change) for each in made)
+        closing = next(filter(None, closings), None)
+        return "" if closing is None else f"{closing.name}: {closing.reason}"
 
     def _settled(self, letter: Waiting, made: list[Delivered]) -> set[str]:
         # Its own name too: what could not be read has another one now, and was settled under this one.

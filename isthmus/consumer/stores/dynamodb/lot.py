@@ -202,8 +202,15 @@ class Lot:
             sets[marks.deleted] = {"BOOL": True}
         expression = Expression()
         condition = as_seen(expression, home, marks.deciding)
-        # While something is parked, nothing of it may expire.
-        return [update(home, sets, [marks.expires], expression, condition), *unflagged]
+        # While something is parked, nothing of it may expire. What drains into the lot may end what is held.
+        removes = [marks.expires, *self._unmarked(standing)]
+        return [update(home, sets, removes, expression, condition), *unflagged]
+
+    def _unmarked(self, standing: Standing) -> list[str]:
+        line = standing.line_after
+        if standing.draining is None or (line is not None and line.marks(standing.draining.entity)):
+            return []
+        return [self._marks.held]
 
     def _unwritten(self, standing: Standing) -> list[Action]:
         """Give the condition that an item which cannot carry the flag is not made or adopted meanwhile, without it."""
@@ -220,17 +227,19 @@ class Lot:
             return []
         condition = as_seen(expression, home, marks.deciding)
         decides = standing.guard.version if standing.guard is not None else ""
+        # While something is held, nothing of it may expire or go.
+        is_held = marks.held in home.item
         if settled > decides:
             sets: dict[str, Attribute] = {marks.parked: version_number(settled)}
             if marks.deleted in home.item or standing.guard is None:
                 # What stands there is no entity, and may be forgotten together with what was settled.
                 sets[marks.decided] = number(now_ms)
-                sets |= expiring(now_ms, self._settings.memory_ms, marks.expires)
+                sets |= {} if is_held else expiring(now_ms, self._settings.memory_ms, marks.expires)
             return [update(home, sets, [], expression, condition)]
-        if standing.guard is None:
+        if standing.guard is None and not is_held:
             return [delete(home, expression, condition)]
         life: dict[str, Attribute] = {}
-        if marks.decided in home.item:
+        if marks.decided in home.item and not is_held:
             life = expiring(int(home.item[marks.decided]["N"]), self._settings.memory_ms, marks.expires)
         return [update(home, life, [marks.parked], expression, condition)]
 

@@ -6,18 +6,21 @@ in one transaction whose conditions say that what was read is still so. Where it
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from isthmus.change import Change, Kind, Outcome, Verb, settled_row
 from isthmus.clock import Clock
-from isthmus.consumer.deciding import TRY, Decision, Memory, decide, read_again
-from isthmus.consumer.parking import parking_of
+from isthmus.consumer.deciding import TRY, Memory, decide, read_again
+from isthmus.consumer.lending import Lending, Patient
+from isthmus.consumer.parking import event_bytes, parking_of
 from isthmus.consumer.refusals import refusal_by, refusal_of
 from isthmus.consumer.stores.dynamodb.actions import refuse_collisions
 from isthmus.consumer.stores.dynamodb.cancelled import HANDLER_CONDITION, TOO_LARGE, Refusing, Unmet
+from isthmus.consumer.stores.dynamodb.decided import Decided, Refused, Rehearsed, answered, effective, is_same
 from isthmus.consumer.stores.dynamodb.effects import Effects
+from isthmus.consumer.stores.dynamodb.gating import Gating
 from isthmus.consumer.stores.dynamodb.handling import Again, Handling
-from isthmus.consumer.stores.dynamodb.history import Tell
+from isthmus.consumer.stores.dynamodb.holds import Holds
 from isthmus.consumer.stores.dynamodb.items import guard_of
 from isthmus.consumer.stores.dynamodb.lot import Lot
 from isthmus.consumer.stores.dynamodb.requests import Requests
@@ -26,7 +29,7 @@ from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.standing import Looking, Standing
 from isthmus.consumer.stores.dynamodb.values import text
 from isthmus.consumer.stores.dynamodb.writes import Action
-from isthmus.consumer.stores.port import Delivered, Entity, Parking, Refusal
+from isthmus.consumer.stores.port import Delivered, Entity, Keeping, Parking, Refusal
 from isthmus.errors import Fatal, Poison
 from isthmus.payloads import Folder, Payloads
 from isthmus.pipeline import Row
@@ -35,35 +38,6 @@ if TYPE_CHECKING:
     from isthmus.consumer.stores.dynamodb.values import Item
 
 _AT_ONCE = (Verb.UPSERT, Verb.DELETE)
-
-
-class Decided(NamedTuple):
-    """What became of a change."""
-
-    outcome: Outcome
-    tells: Sequence[Tell] = ()
-    parked: str = ""
-    """The reason, where it was parked now."""
-    alarm: bool = False
-    """The same transaction ID came with another row hash."""
-
-
-class Refused(Exception):  # noqa: N818 - a fact about the change
-    """The change is poison, and of what kind."""
-
-    def __init__(self, poison: Poison, stage: str) -> None:
-        super().__init__(poison.message)
-        self.refusal = Refusal(poison, stage)
-
-
-class Rehearsed(NamedTuple):
-    """What a change would do."""
-
-    same: bool
-    """It was read again, and found as it was."""
-    values: "Item"
-    columns: Sequence[str]
-    """All that the entity is mapped to."""
 
 
 class OneByOne:
@@ -77,6 +51,8 @@ class OneByOne:
         *,
         looking: Looking,
         lot: Lot,
+        holds: Holds,
+        gating: Gating,
         items: Mapping[str, EntityItems],
         marks: Marks,
         payloads: Payloads | None,
@@ -87,25 +63,30 @@ class OneByOne:
         self._entities = entities
         self._looking = looking
         self._lot = lot
+        self._holds = holds
+        self._gating = gating
         self._items = items
         self._marks = marks
         self._effects = Effects(settings, marks)
         self._payloads = payloads
         self._clock = clock
+        self.lending: Callable[[], Lending] = Patient
+        """Gives what lends transactions to the handlers that run in the thread that asks."""
         self.before_parking: Callable[[Parking], object] = lambda _: None
         """Told of each change before it is parked. What it raises leaves everything as it was."""
 
     def decide(self, delivered: Delivered, settled: set[str]) -> Decided:
         """Decide one change that passed the fence. What it returns is durable, but for its tells.
 
-        `settled` are those IDs and rows of the batch that an operator settled. Raises `Transient`, `TargetDown` and
-        `Fatal`; then the change may be decided again.
+        `settled` are those IDs and rows of the batch that an operator settled. Raises `Transient`, `Outdated` among
+        them, `TargetDown` and `Fatal`; then the change may be decided again.
         """
         change = delivered.change
         entity = self._entities.get(change.entity)
         # No change is asked for its row that was not found settled: that would be a read more for each.
         row_settled = bool(settled) and settled_row(change) in settled
-        if change.id not in settled and not row_settled:
+        gate = self._gating.gate(change)
+        if change.id not in settled and not row_settled and not gate and not self._gating.strict:
             decided = self._at_once(delivered, entity)
             if decided is not None:
                 return decided
@@ -113,9 +94,11 @@ class OneByOne:
         attempt = 0
         while True:
             try:
-                return self._by_transaction(delivered, entity, handling, row=row_settled)
+                return self._by_transaction(delivered, entity, handling, gate, row=row_settled)
             except (Unmet, Again):
                 attempt += 1
+                self._gating.unmet(change)
+                gate = self._gating.gate(change)
                 # The first time it was perhaps no other one, but what was freed here.
                 if attempt > 1:
                     self._requests.step_aside(attempt)
@@ -124,7 +107,7 @@ class OneByOne:
         """Give what runs the handlers of a change, where its entity type has some."""
         if entity is None or not entity.handlers:
             return None
-        return Handling(self._requests, self._settings.table, entity, change)
+        return Handling(self._requests, self._settings.table, entity, change, self.lending())
 
     # one request
 
@@ -148,12 +131,12 @@ class OneByOne:
             return None
         except Unmet as unmet:
             return self._by_item(delivered, items, values, unmet.item)
-        return _effective(delivered)
+        return effective(delivered)
 
     def _by_item(self, delivered: Delivered, items: EntityItems, values: "Item", item: "Item") -> Decided | None:
         """Decide by the item that stood in the way."""
         guard = guard_of(item, self._marks.prefix)
-        if guard is None or self._marks.parked in item:
+        if guard is None or self._marks.parked in item or self._marks.held in item:
             return None
         change = delivered.change
         decision = decide(change, Kind.STATE, Memory(guards={change.key: guard}))
@@ -165,19 +148,21 @@ class OneByOne:
             self._requests.write(self._effects.at_once(items, key, change, values, now, compared=True))
         except (Poison, Unmet):
             return None
-        return _effective(delivered, same=read_again(change, guard) and items.are_held(item, values))
+        return effective(delivered, same=read_again(change, guard) and items.are_held(item, values))
 
     # a transaction
 
     def _by_transaction(
-        self, delivered: Delivered, entity: Entity | None, handling: Handling | None, *, row: bool
+        self, delivered: Delivered, entity: Entity | None, handling: Handling | None, gate: str, *, row: bool
     ) -> Decided:
         change = delivered.change
         standing = self._looking.standing(change, entity, row=row)
         if self.free(standing, entity, change):
             raise Unmet({})
-        decision = decide(change, entity.kind if entity is not None else None, standing.memory(change))
+        decision = decide(change, entity.kind if entity is not None else None, standing.memory(change), gate)
         if decision is not TRY:
+            if decision.outcome is Outcome.HELD and decision.fresh:
+                self.hold(standing, delivered, decision.reason)
             if decision.outcome is Outcome.PARKED and decision.fresh:
                 return self.park(standing, delivered, refusal_by(decision, delivered), alarm=decision.alarm)
             return answered(delivered, decision, settled=standing.is_settled)
@@ -189,7 +174,7 @@ class OneByOne:
         except Refused as refused:
             return self.park(standing, delivered, refused.refusal)
         self.free_after(standing, entity, change)
-        return _effective(delivered, same=same)
+        return effective(delivered, same=same)
 
     def free(self, standing: Standing, entity: Entity | None, change: Change) -> bool:
         """Free what is older than what stands there. Say whether anything was freed, and is to be read anew."""
@@ -222,11 +207,11 @@ class OneByOne:
         """
         items = self._items.get(entity.name)
         values = self._wanted(standing, items, change, claim=False)
-        same = _is_same(standing, entity, items, change, values)
+        same = is_same(standing, entity, items, change, values)
         # Nothing runs for what is read again and is the same.
         handling = handling if not same else None
         shown = handling is not None
-        more = besides(same)
+        more = [*besides(same), *self._gating.conditions()]
         ours = [*self._ours(standing, entity, items, change, values, shown=shown), *more]
         theirs = self._handled(standing, items, handling) if handling is not None else []
         try:
@@ -246,7 +231,7 @@ class OneByOne:
         """Say what `take_effect` would write, and write nothing; handlers run all the same. Raises as it does."""
         items = self._items.get(entity.name)
         values = self._wanted(standing, items, change, claim=False, dry=True)
-        same = _is_same(standing, entity, items, change, values)
+        same = is_same(standing, entity, items, change, values)
         handling = None if same else handling
         ours = self._ours(standing, entity, items, change, values, shown=handling is not None)
         theirs = self._handled(standing, items, handling) if handling is not None else []
@@ -330,6 +315,18 @@ class OneByOne:
             return items.row(item)
         return items.row(item, self._payloads.get(claimed["S"]))
 
+    def hold(self, standing: Standing, delivered: Delivered, gate: str, besides: Sequence[Action] = ()) -> None:
+        """Hold a change, and write what happens with it. Raises `Unmet`."""
+        change, entity = delivered.change, self._entities.get(delivered.change.entity)
+        event = delivered.raw if delivered.raw is not None else event_bytes(change)
+        is_state = entity is not None and entity.kind is Kind.STATE
+        try:
+            self._holds.hold(
+                standing, Keeping(delivered, gate, event), self._clock.now_ms(), is_state=is_state, besides=besides
+            )
+        except Refusing as refusing:
+            raise _refused(refusing) from refusing
+
     def park(
         self,
         standing: Standing,
@@ -345,29 +342,9 @@ class OneByOne:
         try:
             self._lot.park(standing, parking, self._clock.now_ms(), besides)
         except Refusing as refusing:
-            message = f"The front office's own table refuses a row: {refusing.poison.message}."
-            raise Fatal(message) from refusing
+            raise _refused(refusing) from refusing
         return Decided(Outcome.PARKED, parked=parking.reason, alarm=alarm)
 
 
-def _is_same(standing: Standing, entity: Entity, items: EntityItems | None, change: Change, values: "Item") -> bool:
-    business, guard = standing.business, standing.guard
-    if items is None or business is None or business.item is None or guard is None or entity.kind is Kind.EVENT:
-        return False
-    return read_again(change, guard) and items.are_held(business.item, values)
-
-
-def _effective(delivered: Delivered, *, same: bool = False) -> Decided:
-    outcome = Outcome.UNCHANGED if same else Outcome.APPLIED
-    return Decided(outcome, [Tell(delivered, outcome, new=True)])
-
-
-def answered(delivered: Delivered, decision: Decision, *, settled: bool = False) -> Decided:
-    """Give what becomes of a change of which nothing is to be written but history."""
-    outcome = decision.outcome or Outcome.PARKED
-    if outcome is Outcome.DUPLICATE:
-        # It took effect, and perhaps nobody came to tell it.
-        tells = [] if settled else [Tell(delivered, Outcome.APPLIED, new=False)]
-    else:
-        tells = [Tell(delivered, outcome, new=False)] if outcome is Outcome.STALE else []
-    return Decided(outcome, tells, alarm=decision.alarm)
+def _refused(refusing: Refusing) -> Fatal:
+    return Fatal(f"The front office's own table refuses a row: {refusing.poison.message}.")

@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 
 from isthmus.clock import Clock
+from isthmus.consumer.gates import Gatekeeper
+from isthmus.consumer.lending import Lending, Patient
 from isthmus.consumer.parking import event_bytes
 from isthmus.consumer.stores.dynamodb.bodies import Bodies
+from isthmus.consumer.stores.dynamodb.gating import Gating
 from isthmus.consumer.stores.dynamodb.history import History
+from isthmus.consumer.stores.dynamodb.holds import Holds
+from isthmus.consumer.stores.dynamodb.lent import LendingByThread
 from isthmus.consumer.stores.dynamodb.lot import Lot
 from isthmus.consumer.stores.dynamodb.one import OneByOne
 from isthmus.consumer.stores.dynamodb.requests import Requests
@@ -31,7 +36,14 @@ class Parts:
         *,
         history: bool,
         payloads: Payloads | None,
+        gates: Gatekeeper | None = None,
+        holds: bool = False,
+        lending: Lending | None = None,
     ) -> None:
+        """Decide by what `gates` say; None: all are open. See `Gating` for `holds`.
+
+        `lending` is these parts' alone, and is closed with them; None: a handler may take as long as it likes.
+        """
         self.requests = requests
         self.settings = settings
         self.entities = entities
@@ -46,17 +58,27 @@ class Parts:
         self.history = History(requests, settings, clock, kept=history)
         self.looking = Looking(requests, settings, items, self.marks)
         self.lot = Lot(requests, settings, self.marks, self.bodies, self.history)
+        self.holds = Holds(requests, settings, self.marks, self.bodies)
+        self.gating = Gating(gates, requests, settings, entities, clock, holds=holds)
+        self._lending = LendingByThread(lending or Patient())
         self.one = OneByOne(
             requests,
             settings,
             entities,
             looking=self.looking,
             lot=self.lot,
+            holds=self.holds,
+            gating=self.gating,
             items=items,
             marks=self.marks,
             payloads=payloads,
             clock=clock,
         )
+        self.one.lending = self._lending
+
+    def close(self) -> None:
+        """End the threads of handlers. Safe to repeat."""
+        self._lending.close()
 
 
 def bounded(delivered: Delivered) -> Delivered:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.consumer.stores.dynamodb.auditing import MADE
 from isthmus.consumer.stores.dynamodb.bodies import HASH
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
+from isthmus.consumer.stores.dynamodb.heldlines import LINES
 from isthmus.consumer.stores.dynamodb.items import (
     BODY,
     EXPIRES,
@@ -113,6 +114,9 @@ class Pruning:
 
     def _tombstone(self, place: Place, key: str | None, before_ms: int) -> None:
         marks, item = self._marks, place.item or {}
+        if marks.held in item:
+            # While something of it is held, it stays as it is.
+            return
         if marks.parked in item:
             # What stands there is no entity, or not any more.
             if key is not None and (marks.deleted in item or marks.version not in item):
@@ -194,7 +198,7 @@ class Pruning:
 
 def _kind(item: "Item") -> str:
     pk, sk = item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
-    if pk in {LISTED, SETTLED}:
+    if pk in {LISTED, SETTLED} or pk.startswith(LINES):
         # Their sort keys may look like any other.
         return _PRINTS if pk == SETTLED else ""
     if pk.startswith(BODY):

@@ -7,6 +7,7 @@ scans only where neither ledger nor key knows it.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from isthmus.chance import system_chance
@@ -15,6 +16,8 @@ from isthmus.clock import SystemClock
 from isthmus.consumer.deciding import Guard
 from isthmus.consumer.stores.dynamodb.bodies import Bodies
 from isthmus.consumer.stores.dynamodb.heads import head_of
+from isthmus.consumer.stores.dynamodb.heldlines import LINES, held_of
+from isthmus.consumer.stores.dynamodb.holding import HoldingReader, is_held
 from isthmus.consumer.stores.dynamodb.items import (
     GUARD,
     HISTORY,
@@ -37,9 +40,10 @@ from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.writes import Expression, Place
+from isthmus.consumer.stores.held import Held, HeldGate
 from isthmus.consumer.stores.lot import ParkedKey, Selection, Waiting
 from isthmus.consumer.stores.port import Entity
-from isthmus.consumer.stores.reading import ParkedReason, Trace
+from isthmus.consumer.stores.reading import MOST_HELD, ParkedReason, Trace
 from isthmus.errors import Poison
 from isthmus.lifecycle import ThreadStop
 from isthmus.payloads import Payloads
@@ -51,7 +55,9 @@ if TYPE_CHECKING:
 
 
 class DynamoReader:
-    """`StoreReader` and `LotReader` on DynamoDB. What it gives is of one moment per item, and not of one for all.
+    """`StoreReader`, `LotReader` and `HeldReader` on DynamoDB.
+
+    What it gives is of one moment per item, and not of one for all.
 
     `payloads` is where parked events lie that are too large for an item.
     """
@@ -65,9 +71,9 @@ class DynamoReader:
         payloads: Payloads | None = None,
     ) -> None:
         self._requests = Requests(client, settings, stop=ThreadStop(), chance=system_chance())
-        self._lot = LotReading(
-            self._requests, settings.table, Bodies(self._requests, settings.table, payloads, SystemClock())
-        )
+        self._bodies = Bodies(self._requests, settings.table, payloads, SystemClock())
+        self._lot = LotReading(self._requests, settings.table, self._bodies)
+        self._holding = HoldingReader(self._requests, settings.table)
         self._table = settings.table
         self._marks = Marks(settings.prefix)
         self._states = [
@@ -82,7 +88,7 @@ class DynamoReader:
         parked: set[str] = set()
         for item in self._requests.scan(self._table):
             pk, sk = item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
-            if pk == LISTED:
+            if pk == LISTED or pk.startswith(LINES):
                 continue
             if sk.startswith(HISTORY):
                 counts[f"history_{item['outcome']['S']}"] += 1
@@ -131,6 +137,14 @@ class DynamoReader:
         """Give changes of a key, but for the first `skip`; see `LotReader`."""
         return self._lot.parked_of(key, skip=skip, most=most)
 
+    def held_by_gate(self) -> list[HeldGate]:
+        """Give how much is held for which gate; see `HeldReader`."""
+        return self._holding.by_gate()
+
+    def held_of(self, key: str, *, most: int = 100) -> list[Held]:
+        """Give the first that are held of a key; see `HeldReader`."""
+        return self._holding.of(key, self._bodies, most=most)
+
     def _of_key(self, key: str, took_effect_ms: int | None) -> Trace:
         items = list(self._requests.query(self._table, of_key(key), "", {}))
         guards = [item for item in items if item[SORT_KEY]["S"].startswith(GUARD)]
@@ -146,6 +160,8 @@ class DynamoReader:
             guard=max(standing, key=lambda guard: guard.version, default=None),
             history=[history_row(item) for item in items if item[SORT_KEY]["S"].startswith(HISTORY)],
             parked=[parked_row(item) for item in items if item[SORT_KEY]["S"].startswith(PARKED)],
+            # Without their events: of these one has a look elsewhere.
+            held=[held_of(item, b"") for item in islice(filter(is_held, items), MOST_HELD)],
             took_effect_ms=took_effect_ms,
         )
 
@@ -180,4 +196,4 @@ class DynamoReader:
 
 
 def _anything(trace: Trace) -> bool:
-    return trace.guard is not None or bool(trace.history or trace.parked)
+    return trace.guard is not None or bool(trace.history or trace.parked or trace.held)

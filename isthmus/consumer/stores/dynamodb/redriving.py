@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
-from isthmus.change import Change
+from isthmus.change import Change, Outcome
 from isthmus.clock import Clock
-from isthmus.consumer.redrive import Redriven, Remake
+from isthmus.consumer.gates import Gatekeeper, Outdated
+from isthmus.consumer.lending import Lending
+from isthmus.consumer.redrive import GATE_CLOSED, Redriven, Remake, StillPoison, hanging
 from isthmus.consumer.stores.dynamodb.deeds import Deeds
 from isthmus.consumer.stores.dynamodb.leaving import Candidate, Leaver
 from isthmus.consumer.stores.dynamodb.line import Lines, Moved
@@ -26,8 +28,8 @@ from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.settled import Settling
 from isthmus.consumer.stores.dynamodb.waiting import deliveries, waiting_of
 from isthmus.consumer.stores.lot import Waiting
-from isthmus.consumer.stores.port import Entity, Refusal
-from isthmus.errors import Poison
+from isthmus.consumer.stores.port import Delivered, Entity, Refusal
+from isthmus.errors import HandlerHangs, Poison
 from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.payloads import Payloads
 
@@ -56,11 +58,19 @@ class DynamoRedriver:
         payloads: Payloads | None = None,
         stop: Stop | None = None,
         chance: Chance | None = None,
+        gates: Gatekeeper | None = None,
+        lending: Lending | None = None,
     ) -> None:
+        """Redrive what no gate keeps back; `gates` None: all are open.
+
+        `lending` is this redriver's alone, and is closed with it; None: a handler may take as long as it likes.
+        """
         requests = Requests(client, settings, stop=stop or ThreadStop(), chance=chance or system_chance())
         self._requests = requests
         self._remake = remake
-        self._parts = Parts(requests, settings, entities, clock, history=history, payloads=payloads)
+        self._parts = Parts(
+            requests, settings, entities, clock, history=history, payloads=payloads, gates=gates, lending=lending
+        )
         self._lines = Lines(self._parts)
         settling = Settling(requests, settings.table)
         self._leaver = Leaver(self._parts, self._lines, settling)
@@ -68,6 +78,8 @@ class DynamoRedriver:
 
     def redrive(self, key: str, *, most: int = 500, rehearse: bool = False) -> Redriven:
         """Try the first changes of a key, one after another; see `Redriver`, and `rehearsing` for a rehearsal."""
+        # What a key before this one was decided by says nothing of this one.
+        self._parts.gating.end()
         line = self._lines.of(key, most)
         take = Rehearsal(self._parts).take if rehearse else self._leaver.take
         outcomes, tried = Counter[str](), 0
@@ -75,10 +87,18 @@ class DynamoRedriver:
             # Remade just before it is tried: a translator may take its time, and nothing is locked meanwhile.
             waiting, made = self._remade(row)
             changes = [bounded(each) for each in deliveries(waiting, made)]
+            stopped = self._kept_back(waiting, changes)
+            if stopped is not None:
+                outcomes[str(Outcome.PARKED)] += 1
+                return Redriven(dict(outcomes), stopped)
             try:
                 found = take(Candidate(line, row, waiting, changes))
             except Moved:
                 return Redriven(dict(outcomes), left=True)
+            except HandlerHangs as hangs:
+                # Whether that is of the moment nobody knows: it waits as it is.
+                outcomes[str(Outcome.PARKED)] += 1
+                return Redriven(dict(outcomes), hanging(waiting, hangs))
             tried += 1
             outcomes.update(str(outcome) for outcome in found.outcomes)
             if found.stopped is not None:
@@ -89,14 +109,28 @@ class DynamoRedriver:
 
     def discard(self, key: str, txns: Sequence[str], *, who: str, why: str) -> int:
         """Take changes out for good; see `Redriver`. Cut off, it may have taken out some of them."""
+        self._parts.gating.end()
         return self._deeds.discard(key, txns, who, why)
 
     def edit(self, key: str, old: Waiting, event: bytes, *, who: str, why: str) -> bool:
         """Put another event in a change's place; see `Redriver`."""
+        self._parts.gating.end()
         return self._deeds.edit(key, old, event, who, why)
 
     def close(self) -> None:
-        """Nothing is open but the client, which belongs to who made it. Safe to repeat."""
+        """End the threads of handlers. The client belongs to who made it. Safe to repeat."""
+        self._parts.close()
+
+    def _kept_back(self, waiting: Waiting, made: Sequence[Delivered]) -> StillPoison | None:
+        """Say what gate keeps back a change, or anything that was made of it."""
+        try:
+            found = (self._parts.gating.closing(each.change) for each in made)
+            closing = next(filter(None, found), None)
+        except Outdated:
+            closing = self._parts.gating.standing()
+        if closing is None:
+            return None
+        return StillPoison(waiting.txn, GATE_CLOSED, f"{closing.name}: {closing.reason}", "gate")
 
     def _remade(self, row: "Item") -> "tuple[Waiting, Sequence[Change] | Refusal]":
         try:

@@ -11,13 +11,13 @@ Whatever a handler does besides returning actions, it does.
 from typing import TYPE_CHECKING, NamedTuple
 
 from isthmus.change import Change, Kind, Outcome, Verb
-from isthmus.consumer.deciding import TRY, Guard, Memory, applied, decide
+from isthmus.consumer.deciding import TRY, Guard, Memory, applied, decide, drained
 from isthmus.consumer.parking import parking_of
 from isthmus.consumer.redrive import StillPoison
 from isthmus.consumer.refusals import UNKNOWN_ENTITY, refusal_by, refusal_of
+from isthmus.consumer.stores.dynamodb.decided import Refused, Rehearsed
 from isthmus.consumer.stores.dynamodb.handling import Again, Handling
 from isthmus.consumer.stores.dynamodb.leaving import Candidate, Tried
-from isthmus.consumer.stores.dynamodb.one import Refused, Rehearsed
 from isthmus.consumer.stores.dynamodb.parts import Parts
 from isthmus.consumer.stores.dynamodb.standing import Standing
 from isthmus.consumer.stores.port import Delivered, Entity, Refusal
@@ -68,6 +68,7 @@ class Rehearsal:
         memory = self._memory(standing, change)
         memory.parked.pop((waiting.key, waiting.txn), None)
         memory.newest_parked.pop(waiting.key, None)
+        drained(waiting.key, memory)
         decision = decide(change, entity.kind if entity is not None else None, memory)
         if decision is not TRY:
             fresh = decision.outcome is Outcome.PARKED and decision.fresh

@@ -37,8 +37,10 @@ class Marks:
         self.rowhash = f"{prefix}rowhash"
         self.parked = f"{prefix}parked"
         """The newest parked version: while it is there, our own table knows more."""
+        self.held = f"{prefix}held"
+        """The turn of the key's held line when this was written: while it is there, the key may hold all that comes."""
         self.deleted = f"{prefix}deleted"
-        """There on what is no entity: a tombstone, or the place of one of which all is parked so far."""
+        """There on what is no entity: a tombstone, or the place of one of which all is parked or held so far."""
         self.decided = f"{prefix}decided"
         """When it was deleted; milliseconds since 1970. On tombstones only, as the next one."""
         self.expires = f"{prefix}expires"
@@ -47,7 +49,7 @@ class Marks:
         """Where the values are, where the item would be too large with them."""
         self.last = f"{prefix}last"
         """Kind `event`: the transaction ID that changed the item last."""
-        self.deciding = (self.version, self.txn, self.parked, self.last)
+        self.deciding = (self.version, self.txn, self.parked, self.held, self.last)
 
     def guard(self, change: Change) -> "dict[str, Attribute]":
         """Give what decides about the next change of an entity of kind `state`."""
@@ -63,7 +65,7 @@ class Marks:
         """Say whether Isthmus wrote the item before."""
         if kind is Kind.EVENT:
             return self.last in item
-        return self.version in item or self.parked in item
+        return self.version in item or self.parked in item or self.held in item
 
     def flag_of(self, item: "Item | None") -> str | None:
         """Give the version that an item's parked flag says, None where it has none."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from isthmus import aws
 from isthmus.aws_errors import classify
+from isthmus.consumer.stores.dynamodb.heldlines import LINES
 from isthmus.consumer.stores.dynamodb.items import (
     EXPIRES,
     GUARD,
@@ -143,9 +144,13 @@ def _forgetting(settings: DynamoSettings) -> Refused:
 def _remembers(client: "DynamoDBClient", settings: DynamoSettings) -> bool:
     """Say whether a deleted entity, or that something of one is parked, is remembered in our table."""
     wanted: dict[str, Any] = {
-        "FilterExpression": "begins_with(#sk, :guard) AND #pk <> :listed",
+        "FilterExpression": "begins_with(#sk, :guard) AND #pk <> :listed AND NOT begins_with(#pk, :lines)",
         "ExpressionAttributeNames": {"#sk": SORT_KEY, "#pk": PARTITION_KEY},
-        "ExpressionAttributeValues": {":guard": text(GUARD), ":listed": text(LISTED)},
+        "ExpressionAttributeValues": {
+            ":guard": text(GUARD),
+            ":listed": text(LISTED),
+            ":lines": text(LINES),
+        },
     }
     try:
         pages = client.get_paginator("scan").paginate(TableName=settings.table, ConsistentRead=True, **wanted)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from isthmus.change import Change, Kind, settled_row
 from isthmus.consumer.deciding import Guard, Memory
+from isthmus.consumer.stores.dynamodb.heldlines import HeldLine, line_key, line_of, name_key
 from isthmus.consumer.stores.dynamodb.items import (
     GUARD,
     SORT_KEY,
@@ -34,6 +35,15 @@ class Leaving(NamedTuple):
     """The newest version of the key that an operator settled meanwhile: the flag says so, if no newer one decides."""
 
 
+class Draining(NamedTuple):
+    """That the change comes out of what is held of its key, as its first. Who drains writes the line itself."""
+
+    entity: str
+    """Its entity type."""
+    after: HeldLine | None
+    """The line without it; None where nothing is held of the key after it."""
+
+
 @dataclass(slots=True)
 class Standing:
     """What was read for one change."""
@@ -43,6 +53,10 @@ class Standing:
     lot: Place
     row: Place
     """Where the change itself would be parked."""
+    line: Place
+    """What is held of the key."""
+    held: Place | None = None
+    """What says that the change itself is held. None where nothing of its key is."""
     business: Place | None = None
     """The entity's item in the user's table; None where it has no table, or a key that no item can have."""
     aside: Place | None = None
@@ -56,6 +70,7 @@ class Standing:
     """Where the change's row would be settled; None where nobody asked, or the wire does not name the row."""
     leaving: Leaving | None = None
     """Where the change comes out of this lot, as its first: then nothing parked is before it."""
+    draining: Draining | None = None
 
     @property
     def newest_parked(self) -> str | None:
@@ -67,9 +82,18 @@ class Standing:
         """Say whether an operator settled the change's ID, or its row."""
         return self.settled.item is not None or (self.settled_row is not None and self.settled_row.item is not None)
 
+    @property
+    def line_after(self) -> HeldLine | None:
+        """Give what is held of the key once the change is decided."""
+        return line_of(self.line.item) if self.draining is None else self.draining.after
+
     def memory(self, change: Change) -> Memory:
         """Give what the pure rules ask for."""
         memory = Memory()
+        if self.line.item is not None and self.draining is None:
+            memory.held_keys.add(change.key)
+            if self.held is not None and self.held.item is not None:
+                memory.held[change.key, change.id] = self.held.item["rowhash"]["S"]
         if self.guard is not None:
             memory.guards[change.key] = self.guard
         if self.ledger.item is not None:
@@ -107,6 +131,7 @@ class Looking:
             Place(table, settled_key(change.id)),
             Place(table, lot_key(change.key)),
             Place(table, parked_key(change.key, change.version, change.id)),
+            Place(table, line_key(change.key)),
         ]
         if named_row:
             own.append(Place(table, settled_key(named_row)))
@@ -114,8 +139,12 @@ class Looking:
         if entity is None:
             rest = self._anywhere(change.key)
         # At one moment: an ID that is settled while its parked change goes must not be found in neither place.
-        ledger, settled, lot, parked, *found = self._requests.read([*own, *rest])
-        standing = Standing(ledger, settled, lot, parked, unaddressed=unaddressed)
+        ledger, settled, lot, parked, line, *found = self._requests.read([*own, *rest])
+        standing = Standing(ledger, settled, lot, parked, line, unaddressed=unaddressed)
+        if line.item is not None:
+            # Asked later than the others: whatever is held then has the condition that the line is as it was read.
+            name = Place(table, name_key(change.key, change.id))
+            standing.held = name._replace(item=self._requests.get(name))
         if named_row:
             standing.settled_row = found.pop(0)
         if entity is None:

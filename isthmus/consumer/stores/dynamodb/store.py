@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Kind
+from isthmus.checkpoint.gates import Gate
 from isthmus.clock import SystemClock
-from isthmus.consumer.stores.dynamodb import schema
+from isthmus.consumer.stores.dynamodb import mirrored, schema
 from isthmus.consumer.stores.dynamodb.bodies import Bodies
 from isthmus.consumer.stores.dynamodb.checks import check_entity
+from isthmus.consumer.stores.dynamodb.holding import HoldingReader
 from isthmus.consumer.stores.dynamodb.outbox import DynamoOutbox
 from isthmus.consumer.stores.dynamodb.pruning import Pruning
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.rows import EntityItems, Marks
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
+from isthmus.consumer.stores.held import HeldHead
 from isthmus.consumer.stores.port import Entity, Pruned
 from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.payloads import Payloads
@@ -68,12 +71,23 @@ class DynamoStore:
             for entity in self._entities
             if entity.mapping is not None and entity.kind is Kind.STATE
         ]
-        requests = Requests(self._client, self._settings, stop=stop, chance=self._chance)
+        requests = self._requests(stop)
         pruning = Pruning(requests, self._settings, marks, stop, portion)
         return pruning.run(tables, memory_before_ms=memory_before_ms, history_before_ms=history_before_ms)
 
+    def held_heads(self, *, after: str = "", most: int = 100) -> list[HeldHead]:
+        """Give the first held change of each key behind `after`; see `Holding`."""
+        return HoldingReader(self._requests(self._stop), self._settings.table).heads(after=after, most=most)
+
+    def mirror(self, gates: Sequence[Gate]) -> None:
+        """Write gates beside what they guard; see `Holding`, and `mirrored`. Cut off, it is to be called again."""
+        mirrored.mirror(self._requests(self._stop), self._settings.table, gates)
+
     def outbox(self, payloads: Payloads | None = None, *, stop: Stop | None = None) -> DynamoOutbox:
         """Give what waits for the dead-letter queue."""
-        requests = Requests(self._client, self._settings, stop=stop or self._stop, chance=self._chance)
+        requests = self._requests(stop or self._stop)
         bodies = Bodies(requests, self._settings.table, payloads, SystemClock())
         return DynamoOutbox(requests, self._settings.table, bodies, holds_payloads=payloads is not None)
+
+    def _requests(self, stop: Stop) -> Requests:
+        return Requests(self._client, self._settings, stop=stop, chance=self._chance)
