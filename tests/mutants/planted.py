@@ -1,11 +1,13 @@
 """The planted bugs: each is a promise broken in one place, and the tests that must notice it."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.planted_declared import DECLARED_MUTANTS
 from tests.mutants.planted_errors import ERROR_MUTANTS
 from tests.mutants.planted_gates import GATE_MUTANTS
 from tests.mutants.planted_kcl import KCL_MUTANTS
 from tests.mutants.planted_letters import LETTER_MUTANTS
 from tests.mutants.planted_postgres import POSTGRES_MUTANTS
+from tests.mutants.planted_proxy import PROXY_MUTANTS
 from tests.mutants.planted_stores import STORE_MUTANTS
 from tests.mutants.planted_types import TYPE_MUTANTS
 
@@ -334,10 +336,12 @@ MUTANTS: tuple[Mutant, ...] = (
         (STORE,),
     ),
     *GATE_MUTANTS,
+    *DECLARED_MUTANTS,
     *ERROR_MUTANTS,
     *STORE_MUTANTS,
     *POSTGRES_MUTANTS,
     *KCL_MUTANTS,
     *LETTER_MUTANTS,
+    *PROXY_MUTANTS,
     *TYPE_MUTANTS,
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from isthmus.chance import seeded_chance
-from isthmus.console.proxy import answers, behaviour, server
+from isthmus.console.proxy import answers, behaviour, http1
 from isthmus.console.proxy.behaviour import some_places
 from isthmus.console.proxy.faults import Fault, Traffic
 from isthmus.console.proxy.messages import Request, Response, encode_response
@@ -119,7 +119,7 @@ def test_a_late_put_arrives_after_its_own_repetition_and_counts_only_then(monkey
         async def wait(_self: object, _seconds: float) -> None:
             await go.wait()
 
-        monkeypatch.setattr(server._Exchange, "wait", wait)
+        monkeypatch.setattr(http1.Turn, "wait", wait)
         assert await world.send(PUT, puts(2)) is None
         assert (world.service.requests, world.fired) == ([], [])
         assert await world.send(PUT, puts(3)) is not None

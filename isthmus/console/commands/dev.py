@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from isthmus.console.commands.dev_proxy import proxy
 from isthmus.console.commands.options import json_option
 from isthmus.console.commands.output import console, print_json, table
 from isthmus.console.dev import background
@@ -44,7 +45,11 @@ def dev() -> None:
     isthmus dev up --localstack   LocalStack for all of AWS
     isthmus dev status            what runs, where, and its log
     isthmus dev down              end them
+    isthmus dev proxy             let go wrong what a plan says, between Isthmus and its services
     """
+
+
+dev.add_command(proxy)
 
 
 @dev.command()

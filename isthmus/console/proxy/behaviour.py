@@ -1,4 +1,4 @@
-"""What each fault does to one request."""
+"""What each kind of fault does to one request."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import Protocol
 
 from isthmus.chance import Chance, seeded_chance
 from isthmus.console.proxy import answers
-from isthmus.console.proxy.faults import Fault
+from isthmus.console.proxy.kinds import Kind, Manner, Service
 from isthmus.console.proxy.messages import Request, Response
-from isthmus.console.proxy.schedule import Strike
+from isthmus.console.proxy.parts import BATCHES
 
 HANGS_AT_LEAST = 1.5
 """Seconds without an answer, so that a request counts as one that timed out: who leaves sooner was ended."""
@@ -19,7 +19,26 @@ CLIENTS_WAIT = 2.0
 """Seconds: the time-out of our own clients behind the proxy, so that it is they who give up."""
 LATE_SECONDS = (1.5, 4.0)
 """How long after its connection was lost a request arrives: later than the first repetitions of it."""
-_FEWEST_TO_FAIL_IN_PART = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that strikes a request."""
+
+    kind: Kind
+    service: Service
+    operation: str
+    seed: str
+    """For what the fault itself leaves to chance."""
+    manner: Manner
+    origin: object
+    """What whoever planned it knows it by."""
+
+    def seconds(self) -> float:
+        """Give how long it takes, by its seed."""
+        if not self.manner.jitter:
+            return self.manner.seconds
+        return self.manner.seconds + seeded_chance(f"{self.seed}/seconds").random() * self.manner.jitter
 
 
 class Exchange(Protocol):
@@ -28,14 +47,14 @@ class Exchange(Protocol):
     request: Request
 
     async def forward(self, request: Request) -> Response:
-        """Have it answered by the real service."""
+        """Have it answered by the real service. Of an answer without an end only the head is waited for."""
         ...
 
     async def wait(self, seconds: float) -> None:
         """Let so long pass."""
         ...
 
-    async def hang(self, seconds: float) -> float:
+    async def hang(self, seconds: float | None) -> float:
         """Say nothing for so long, or until the client gives up. Give how many seconds that was."""
         ...
 
@@ -53,56 +72,38 @@ class Act:
     """Whether the fault had its effect. Not: the answer is the one without the fault."""
     later: Later | None = None
     """What is still to be done without the client; gives whether the fault had its effect after all."""
+    cut: int | None = None
+    """The service's own answer, and the connection is reset after so many bytes of it, if there are more."""
 
 
-def possible(fault: Fault, request: Request) -> bool:
-    """Say whether a fault can happen to this request."""
-    return fault is not Fault.PUT_PARTIAL or answers.entries_of(request) >= _FEWEST_TO_FAIL_IN_PART
-
-
-async def act(strike: Strike, exchange: Exchange) -> Act:
-    """Let a fault happen."""
-    chance = seeded_chance(strike.seed)
-    match strike.fault:
-        case Fault.PUT_PARTIAL:
-            return await _refuse_some(exchange, chance)
-        case Fault.PUT_DELIVERED_LATE:
-            return _deliver_late(exchange, chance)
-        case (
-            Fault.PUT_ACCEPTED_THEN_RESET
-            | Fault.WATERMARK_ANSWER_LOST
-            | Fault.OWNERSHIP_ANSWER_LOST
-            | Fault.CHECKPOINT_ANSWER_LOST
-        ):
-            return await _lose_the_answer(exchange)
-        case Fault.PUT_TIMEOUT | Fault.WATERMARK_TIMED_OUT | Fault.OWNERSHIP_TIMED_OUT | Fault.CHECKPOINT_TIMED_OUT:
-            return Act(None, fired=await exchange.hang(HANGS_AT_MOST) >= HANGS_AT_LEAST)
-        case Fault.READ_REPEATED:
+async def act(struck: Struck, exchange: Exchange) -> Act:  # noqa: PLR0911 - one line a kind
+    """Let a fault happen. Latency is none: the request only waits, see `Struck.seconds`."""
+    match struck.kind:
+        case Kind.RESET:
+            return Act(None)
+        case Kind.PARTIAL:
+            return await _refuse_some(struck, exchange)
+        case Kind.LATE:
+            return _deliver_late(struck, exchange)
+        case Kind.ANSWER_LOST:
+            return await _lose_the_answer(struck, exchange)
+        case Kind.HALF_OPEN:
+            return Act(None, fired=await exchange.hang(struck.seconds() or None) >= struck.manner.least)
+        case Kind.CUT:
+            return Act(None, cut=struck.manner.bytes)
+        case Kind.REPEAT:
             return await _repeat(exchange)
         case _:
-            return Act(_REFUSALS[strike.fault])
+            return Act(answers.refusal(struck.service, struck.kind, struck.manner.code, exchange.request.method))
 
 
-_BY_PLAN = "By the plan of the fault proxy."
-_DYNAMODB = answers.error(500, "com.amazonaws.dynamodb.v20120810#InternalServerError", _BY_PLAN)
-_REFUSALS = {
-    Fault.PUT_THROTTLED: answers.error(400, answers.THROTTLED, _BY_PLAN),
-    Fault.PUT_500: answers.error(500, answers.INTERNAL, _BY_PLAN),
-    Fault.WATERMARK_FAILED: _DYNAMODB,
-    Fault.OWNERSHIP_FAILED: _DYNAMODB,
-    Fault.CHECKPOINT_FAILED: _DYNAMODB,
-    Fault.READ_FAILED: answers.error(500, answers.INTERNAL, _BY_PLAN),
-    Fault.READ_THROTTLED: answers.error(400, answers.THROTTLED, _BY_PLAN),
-    Fault.ITERATOR_EXPIRED: answers.error(400, "ExpiredIteratorException", _BY_PLAN),
-}
-
-
-async def _refuse_some(exchange: Exchange, chance: Chance) -> Act:
-    refused = some_places(answers.entries_of(exchange.request), chance)
-    answer = await exchange.forward(answers.without_entries(exchange.request, refused.keys()))
+async def _refuse_some(struck: Struck, exchange: Exchange) -> Act:
+    batch, request = BATCHES[struck.operation], exchange.request
+    refused = some_places(batch.entries(request), seeded_chance(struck.seed))
+    answer = await exchange.forward(batch.without(request, refused.keys()))
     if answer.status != answers.OK:
         return Act(answer, fired=False)
-    return Act(answers.with_refused_entries(answer, refused))
+    return Act(batch.merged(request, answer, refused))
 
 
 def some_places(entries: int, chance: Chance) -> dict[int, str]:
@@ -113,21 +114,18 @@ def some_places(entries: int, chance: Chance) -> dict[int, str]:
     return {place: answers.THROTTLED if chance.random() < 0.5 else answers.INTERNAL for place in refused}  # noqa: PLR2004 - same
 
 
-def _deliver_late(exchange: Exchange, chance: Chance) -> Act:
-    soonest, latest = LATE_SECONDS
-    seconds = soonest + chance.random() * (latest - soonest)
-
+def _deliver_late(struck: Struck, exchange: Exchange) -> Act:
     async def later() -> bool:
-        await exchange.wait(seconds)
-        return answers.refuses_none(await exchange.forward(exchange.request))
+        await exchange.wait(struck.seconds())
+        return answers.took_effect(struck.service, await exchange.forward(exchange.request))
 
     return Act(None, fired=False, later=later)
 
 
-async def _lose_the_answer(exchange: Exchange) -> Act:
+async def _lose_the_answer(struck: Struck, exchange: Exchange) -> Act:
     answer = await exchange.forward(exchange.request)
     # Only the answer to what took effect is worth losing.
-    return Act(None) if answers.refuses_none(answer) else Act(answer, fired=False)
+    return Act(None) if answers.took_effect(struck.service, answer) else Act(answer, fired=False)
 
 
 async def _repeat(exchange: Exchange) -> Act:

@@ -1,12 +1,15 @@
-"""Tells what a request to Kinesis or DynamoDB is, from its target header and, for DynamoDB, from its item. Pure."""
+"""Tells what a request is: from its target header, for DynamoDB from its item, for S3 from method and address. Pure."""
 
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
 from isthmus.checkpoint.items import PARTITION_KEY, ItemKind
 from isthmus.checkpoint.kcl import KEY as LEASE_KEY
 from isthmus.console.proxy.faults import Traffic
+from isthmus.console.proxy.kinds import Service
+from isthmus.console.proxy.messages import Request
 
 _PUT: Final = "Kinesis_20131202.PutRecords"
 _READ: Final = "Kinesis_20131202.GetRecords"
@@ -18,6 +21,54 @@ _TO_KINESIS: Final = "Kinesis_"
 def is_kinesis(target: str) -> bool:
     """Say whether a request is for Kinesis, by its `X-Amz-Target`."""
     return target.startswith(_TO_KINESIS)
+
+
+def operation_of(service: Service, request: Request) -> str:
+    """Give a request's name in the API reference of its service; empty where it is not known.
+
+    Bucket names stand in the path, as they do wherever an endpoint is given by its address.
+    """
+    if service is not Service.S3:
+        return request.field("x-amz-target").rpartition(".")[2]
+    parts = urlsplit(request.target)
+    bucket, _, key = parts.path.lstrip("/").partition("/")
+    asked = set(parse_qs(parts.query, keep_blank_values=True))
+    if not bucket:
+        return "ListBuckets" if request.method == "GET" else ""
+    if key:
+        return _of_an_object(request, asked)
+    return "" if asked & _OF_A_BUCKET else _of_a_bucket(request.method, asked)
+
+
+_OF_A_BUCKET: Final = {
+    *("acl", "cors", "encryption", "lifecycle", "location", "logging", "notification", "object-lock"),
+    *("ownershipControls", "policy", "publicAccessBlock", "replication", "tagging", "uploads", "versioning"),
+    *("versions", "website"),
+}
+"""Queries that ask for something else than the bucket or its objects."""
+_OF_AN_OBJECT: Final = {"acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "restore", "select"}
+
+
+def _of_a_bucket(method: str, asked: set[str]) -> str:
+    if method == "GET":
+        return "ListObjectsV2" if "list-type" in asked else "ListObjects"
+    if method == "POST":
+        return "DeleteObjects" if "delete" in asked else ""
+    return {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}.get(method, "")
+
+
+def _of_an_object(request: Request, asked: set[str]) -> str:
+    if asked & _OF_AN_OBJECT:
+        return ""
+    if "uploadId" in asked or "uploads" in asked:
+        return {
+            "POST": "CreateMultipartUpload" if "uploads" in asked else "CompleteMultipartUpload",
+            "PUT": "UploadPart",
+            "DELETE": "AbortMultipartUpload",
+        }.get(request.method, "")
+    if request.method == "PUT":
+        return "CopyObject" if request.field("x-amz-copy-source") else "PutObject"
+    return {"GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(request.method, "")
 
 
 def traffic_of(target: str, body: bytes) -> Traffic | None:

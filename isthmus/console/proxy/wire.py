@@ -3,6 +3,9 @@
 import socket
 import struct
 from asyncio import IncompleteReadError, LimitOverrunError, StreamReader, StreamWriter, open_connection
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from isthmus.console.proxy.messages import (
     MOST_BODY_BYTES,
@@ -13,6 +16,7 @@ from isthmus.console.proxy.messages import (
     Request,
     RequestHead,
     Response,
+    ResponseHead,
     encode_request,
     parse_chunk_line,
     parse_request,
@@ -20,7 +24,8 @@ from isthmus.console.proxy.messages import (
 )
 
 LOOPBACK = "127.0.0.1"
-_PIECE = 64 * 1024
+PIECE = 64 * 1024
+"""Bytes that are passed on at a time."""
 _CONTINUE = 100
 _SWITCHING = 101
 _FINAL = 200
@@ -30,9 +35,25 @@ class Gone(Exception):  # noqa: N818 - a fact about the other side
     """The other side closed the connection."""
 
 
+class Address(NamedTuple):
+    """Where a service listens."""
+
+    host: str
+    port: int
+
+
+class Begun(NamedTuple):
+    """An answer whose body is still to come."""
+
+    head: ResponseHead
+    raw: bytes
+    """The head as the service wrote it."""
+    reader: StreamReader
+
+
 async def read_request_head(reader: StreamReader) -> RequestHead:
     """Read a request's head. Raises `Gone` before its end, `BadMessage`."""
-    return parse_request(await _head(reader))
+    return parse_request(await read_head(reader))
 
 
 async def read_request_body(reader: StreamReader, head: RequestHead) -> bytes:
@@ -41,26 +62,38 @@ async def read_request_body(reader: StreamReader, head: RequestHead) -> bytes:
     return await _body(reader, head.framing) if head.framing != Framing() else b""
 
 
-async def exchange(port: int, request: Request) -> Response:
-    """Send a request to this machine's port, on a connection of its own, and give the answer.
+async def exchange(port: int, request: Request, host: str = LOOPBACK) -> Response:
+    """Send a request to a port, of this machine if no other host is named, and give the answer.
+
+    Raises as `asked`.
+    """
+    async with asked(Address(host, port), request) as begun:
+        body = await _body(begun.reader, begun.head.framing)
+        return begun.head.response.with_body(body)
+
+
+@asynccontextmanager
+async def asked(address: Address, request: Request) -> AsyncIterator[Begun]:
+    """Send a request, on a connection of its own, and give the head of the answer; its body ends with the connection.
 
     A connection of its own has no past: it cannot have been closed meanwhile, and nothing is ever sent twice. Raises
     `Gone` when no whole answer came, `BadMessage`.
     """
     try:
-        reader, writer = await open_connection(LOOPBACK, port, limit=MOST_HEAD_BYTES)
+        reader, writer = await open_connection(*address, limit=MOST_HEAD_BYTES)
     except OSError as error:
         raise Gone(str(error)) from error
     try:
         writer.write(encode_request(request))
         await writer.drain()
-        head = parse_response(await _head(reader), request.method)
+        raw = await read_head(reader)
+        head = parse_response(raw, request.method)
         while _CONTINUE <= head.response.status < _FINAL:
             if head.response.status == _SWITCHING:
                 raise BadMessage("The connection was switched to another protocol.")
-            head = parse_response(await _head(reader), request.method)
-        body = await _body(reader, head.framing)
-        return head.response.with_body(body)
+            raw = await read_head(reader)
+            head = parse_response(raw, request.method)
+        yield Begun(head, raw, reader)
     except OSError as error:
         raise Gone(str(error)) from error
     finally:
@@ -76,7 +109,8 @@ def reset(writer: StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _head(reader: StreamReader) -> bytes:
+async def read_head(reader: StreamReader) -> bytes:
+    """Read up to the empty line, and with it. Raises `Gone` before its end, `BadMessage`."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except LimitOverrunError as error:
@@ -121,7 +155,7 @@ async def _line(reader: StreamReader) -> bytes:
 
 async def _rest(reader: StreamReader) -> bytes:
     body = bytearray()
-    while piece := await reader.read(_PIECE):
+    while piece := await reader.read(PIECE):
         body += piece
         if len(body) > MOST_BODY_BYTES:
             raise BadMessage("The body is too long.", status=413)
