@@ -43,7 +43,7 @@ class Scope:
 EVERYTHING: Final = Scope(LOCAL, frozenset(Traffic), 60.0)
 """The longest gaps between two faults take seconds."""
 WITH_KCL: Final = Scope(BY_KCL, frozenset(Traffic) - {Traffic.READ}, 300.0)
-"""The library's daemon reads the stream by HTTP/2 alone, which the proxy does not speak: it reads past it.
+"""The library's daemon reads the stream by HTTP/2 alone, past the proxy.
 
 A killed worker is back after two starts of Java at most, 10 to 20 s each, and several times that on a busy machine.
 """

@@ -15,8 +15,8 @@ SHARD_SYNC_MS: Final = 10_000
 """How often the leader looks for shards without a lease. ListShards may be called 1,000 times a second."""
 ASSIGN_MS: Final = (1_000, 2_000)
 """How often the leader gives free leases away, at least and at most: each time it reads the lease table."""
-REPORT_MS: Final = 2_000
-"""How often a worker says that it lives: one small write to DynamoDB each time."""
+REPORT_MS: Final = 1_000
+"""How often a worker says that it lives: one small write to DynamoDB each time. The leader gives it nothing before."""
 GRACE_MS: Final = 7_500
 """How long shards may take to come to rest at SIGTERM. The library's 0 would not wait at all; ten seconds are promised
 for the whole."""
