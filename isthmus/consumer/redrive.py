@@ -189,7 +189,8 @@ class TransactionalRedriver:
         with suppress(_Rehearsed), self._session.unit() as unit:
             # What was edited, discarded or freed meanwhile was remade for nothing.
             there = unit.waiting(key, len(remade))
-            same = [pair for pair, now in zip(remade, there, strict=False) if _is_same(pair[0], now)]
+            # As it waits now: another redrive may have found meanwhile that it is poison of its own.
+            same = [(now, made) for (before, made), now in zip(remade, there, strict=False) if _is_same(before, now)]
             full = full or len(same) < len(remade)
             attempt.run(unit, same)
             attempt.log.decided_ms = self._clock.now_ms()
