@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.faults.kcl_aws import Aws
+from tests.faults.kcl_gates import ENDED_PAUSED, LONG_PAUSES, WATCHED
 from tests.faults.kcl_kills import BUNDLE_CUT, CHILD_KILLED, DAEMON_KILLED, HANDLER_RAISES
 from tests.faults.kcl_lines import CHECKPOINTS_FAIL, FRONT_OFFICE_SILENT, READS_FAIL, STDOUT_FORGED
 from tests.faults.kcl_moves import LEASES_STOLEN, RESHARDS, WORKER_STOPPED
@@ -18,11 +19,13 @@ TURNS: Final[Mapping[str, tuple[Way, int]]] = {
     "F32": (READS_FAIL, 5),
     "F27": (CHECKPOINTS_FAIL, 4),
     "F28": (STDOUT_FORGED, 1),
+    "F57": (LONG_PAUSES, 1),
     "F21": (HANDLER_RAISES, 1),
     "F25": (LEASES_STOLEN, 1),
     "F34": (BUNDLE_CUT, 1),
     "F22": (CHILD_KILLED, 1),
     "F24": (WORKER_STOPPED, 1),
+    "F58": (ENDED_PAUSED, 1),
     "F23": (DAEMON_KILLED, 1),
     "F29": (FRONT_OFFICE_SILENT, 1),
     "F26": (RESHARDS, 1),
@@ -30,16 +33,16 @@ TURNS: Final[Mapping[str, tuple[Way, int]]] = {
 }
 """In this order, so many of each. Those that end a worker come behind those that need two."""
 
-_IMPATIENT: Final = """[store.postgres]
+_MORE: Final = f"""{WATCHED}[store.postgres]
 connect_timeout = 2.0"""
-"""A silence is noticed sooner so by those that begin in it."""
+"""Gates are looked at, and a silence is noticed sooner by those that begin in it."""
 
 
 def everything(world: Aws, seed: int = 1) -> dict[str, Result]:
     """Give each row's result; what the oracle finds stands in all of them, for all are to blame."""
     results = {name: Result.expecting(way.faults(count, False)) for name, (way, count) in TURNS.items()}
     chance, judged = random.Random(seed), Result()
-    with history(world, seed, shards=2, rate=20.0, claims=True, store=_IMPATIENT, office=in_postgres) as made:
+    with history(world, seed, shards=2, rate=20.0, claims=True, store=_MORE, office=in_postgres) as made:
         workers_up(made)
         for name, (way, count) in TURNS.items():
             try:

@@ -23,6 +23,7 @@ from tests.faults.kcl_lines import CHECKPOINTS_FAIL, FRONT_OFFICE_SILENT, READS_
 from tests.faults.kcl_moves import LEASES_STOLEN, RESHARDS, WORKER_STOPPED
 from tests.faults.kcl_refusals import REFUSALS, REFUSED
 from tests.faults.kcl_rows import part as kcl
+from tests.faults.lot_rows import LOT_ROWS
 from tests.faults.parts import KILLS, STORE_CALLS, P, S, U, in_histories
 from tests.faults.processes import CONSUMER_CALLS
 from tests.faults.producer_rows import PRODUCER_ROWS
@@ -263,6 +264,7 @@ ROWS: Final = (
         ),
         "K: no row of its own; one change in forty of every history with the real daemon is poison, of four kinds.",
     ),
+    *LOT_ROWS,
     Row(
         "F61",
         "512 MiB of memory, 10 MiB records",

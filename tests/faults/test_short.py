@@ -15,10 +15,10 @@ PARTS = [
     for row in ROWS
     for part in row.parts
     # Real processes take their time: here they run only for the rows that have nothing else, for one row that needs
-    # the proxy, and for those that need nothing but a server.
+    # the proxy, for those that need nothing but a server, and for the outage, which is to last a minute here.
     # Those with the real daemon share one history: see test_kcl.py.
     if part.how not in {How.PROCESSES, How.KCL}
-    or (part.how is How.PROCESSES and (len(row.parts) == 1 or row.id in {"F13", "F38", "F39", "F61"}))
+    or (part.how is How.PROCESSES and (len(row.parts) == 1 or row.id in {"F13", "F38", "F39", "F51", "F61"}))
 ]
 
 
@@ -71,6 +71,10 @@ CAUGHT = [
     ("F47", How.UNIT, "poison is not undone"),
     ("F47", How.UNIT, "a parked event is overtaken"),
     ("F47", How.UNIT, "poison is dropped"),
+    ("F48", How.UNIT, "poison is dropped"),
+    ("F49", How.UNIT, "poison is dropped"),
+    ("F52", How.UNIT, "a parked event is overtaken"),
+    ("F55", How.UNIT, "a parked event is overtaken"),
     ("F10", How.SIMULATED, "the epoch is not in the watermark's condition"),
     ("F13", How.SIMULATED, "failed entries are sent again after later ones"),
     ("F13", How.SIMULATED, "a refused entry counts as acknowledged"),
@@ -93,7 +97,7 @@ def test_a_planted_bug_fails_the_row_that_is_about_it(name: str, how: How, bug: 
 def test_every_row_of_this_delivery_is_there() -> None:
     asked = (
         "02 06 08 09 10 12 13 14 16 18 20 21 22 23 24 25 26 27 28 29 30 32 33 34 35 36 37 38 39 40 42 43 44 45 46 47 "
-        "61 62"
+        "48 49 50 51 52 53 54 55 56 57 58 61 62"
     )
 
     assert [row.id for row in ROWS] == [f"F{number}" for number in asked.split()]

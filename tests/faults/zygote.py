@@ -21,7 +21,9 @@ from typing import Any, Final
 
 from isthmus.checkpoint.dynamodb import DynamoLeases, DynamoShardCheckpoints
 from isthmus.console.main import invoke
+from isthmus.consumer.deadletters.sqs import SqsQueue
 from isthmus.consumer.kinesis import KinesisFeed
+from isthmus.consumer.stores.sqlite.outbox import SqliteOutbox
 from isthmus.consumer.stores.sqlite.store import SqliteSession, SqliteStore
 from isthmus.consumer.stores.sqlite.unit import SqliteUnit
 from isthmus.producer.kinesis import KinesisSink
@@ -48,6 +50,8 @@ PORTS: Final[dict[str, tuple[type, str]]] = {
     "store.write": (SqliteUnit, "write"),
     "store.save": (SqliteUnit, "save"),
     "store.commit": (SqliteUnit, "commit"),
+    "queue.send": (SqsQueue, "send"),
+    "outbox.sent": (SqliteOutbox, "sent"),
 }
 """Every call of a port that goes out of the process, where it is made."""
 
