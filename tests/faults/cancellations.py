@@ -135,8 +135,8 @@ class _Kind(NamedTuple):
 _TOGETHER: Final = 40
 _KINDS: Final = {
     "a state takes effect": _Kind(upsert, 2, 1),
-    "an event takes effect": _Kind(event, 3, 2),
-    "an event takes effect, with two handlers": _Kind(event, 4, 2, handlers=2),
+    "an event takes effect": _Kind(event, 4, 3),
+    "an event takes effect, with two handlers": _Kind(event, 5, 3, handlers=2),
     "an event is parked": _Kind(event, 5, 5, bad=True),
 }
 _STOPPED: Final = "our own table refuses a row: the process stops"

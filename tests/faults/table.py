@@ -194,7 +194,7 @@ ROWS: Final = (
         "mixed cancellation reasons",
         "all combinations",
         (
-            Part(U, "combinations", None, 0, cancellations.every_verdict, "7 reasons for ≤ 4 actions, ours or not"),
+            Part(U, "combinations", None, 0, cancellations.every_verdict, "7 reasons for ≤ 5 actions, ours or not"),
             Part(P, "transactions", None, 40, cancellations.every_decision, "the decider's own, of ≤ 5 actions"),
         ),
     ),

@@ -129,7 +129,7 @@ def test_the_shards_of_a_leader_that_is_gone_are_passed_on_with_its_lock(desk: D
     with capture_logs() as logs:
         desk.run(STILL * FAILOVER)
         assert desk.table.assigned == []
-        desk.run(FAILOVER)
+        desk.run(FAILOVER + 1)
     assert desk.table.removed == [lock_of(OTHER)]
     assert desk.table.assigned == [("shard-1", str(ME))]
     assert [line["event"] for line in logs] == ["kcl_leader_removed", "kcl_leases_passed_on"]
