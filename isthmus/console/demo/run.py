@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from isthmus.console.demo.plan import Place, Plan
 from isthmus.console.demo.settings_file import Runtime
 from isthmus.console.demo.tempo import ToCome, kcl_tempo, reserve, tempo
 from isthmus.console.demo.view import View
-from isthmus.errors import Fatal
+from isthmus.errors import Fatal, Transient
 
 _QUICK_SECONDS = 0.1
 """Between two looks while a moment is to be met: the first change, the point of a kill."""
@@ -157,7 +158,10 @@ class Demo:
 
         def caught_up() -> bool:
             nonlocal moved, seen
-            done = self._caught_up()
+            # An emulator that keeps two consumers and a front office has us wait for a moment, too.
+            done = False
+            with suppress(Transient):
+                done = self._caught_up()
             if self._reached != seen:
                 moved, seen = self._clock.monotonic(), self._reached
             if not done and self._clock.monotonic() > min(end, moved + patience):
