@@ -112,19 +112,24 @@ def gate_attributes(gate: Gate) -> "dict[str, Attribute]":
     return attributes
 
 
+def gate_from(attributes: "Item") -> Gate:
+    """Give the gate of `gate_attributes`. Raises KeyError, ValueError or TypeError where these are others."""
+    return Gate(
+        covers=Covers(**{name: value["S"] for name, value in attributes["covers"]["M"].items()}),
+        closed=attributes["closed"]["BOOL"],
+        mode=Mode(attributes["mode"]["S"]),
+        who=attributes["who"]["S"],
+        reason=attributes["reason"]["S"],
+        since_ms=int(attributes["since"]["N"]),
+        until_ms=int(attributes["until"]["N"]) if "until" in attributes else None,
+        revision=int(attributes["revision"]["N"]),
+    )
+
+
 def gate_of(item: "Item") -> Gate:
     """Give the gate that an item holds. Raises `Refused` for an item that is none of ours: nobody may guess it open."""
     try:
-        return Gate(
-            covers=Covers(**{name: value["S"] for name, value in item["covers"]["M"].items()}),
-            closed=item["closed"]["BOOL"],
-            mode=Mode(item["mode"]["S"]),
-            who=item["who"]["S"],
-            reason=item["reason"]["S"],
-            since_ms=int(item["since"]["N"]),
-            until_ms=int(item["until"]["N"]) if "until" in item else None,
-            revision=int(item["revision"]["N"]),
-        )
+        return gate_from(item)
     except (KeyError, ValueError, TypeError) as error:
         name = item[items.SORT_KEY]["S"]
         raise Refused(

@@ -5,7 +5,7 @@ starts, so that it need not find out by itself which shards there are. Items of 
 in the same table, are left alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isthmus.aws import TableIndex, classify, ensure_table, error_code
@@ -138,18 +138,14 @@ class KclLeases:
 
     def remove(self, lock: LeaderLock) -> bool:
         """Remove the leader's lock if it is still this very one. False: it has moved, or is another's."""
-        try:
-            self._client.delete_item(
+        return _met(
+            lambda: self._client.delete_item(
                 TableName=lock.table,
                 Key={lock.key: {"S": LEADER}},
                 ConditionExpression="recordVersionNumber = :version AND ownerName = :owner",
                 ExpressionAttributeValues={":version": {"S": lock.version}, ":owner": {"S": lock.owner}},
             )
-        except Exception as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                return False
-            raise classify(error) from error
-        return True
+        )
 
     def assign(self, lease: KclLease, owner: str) -> bool:
         """Give a lease to a worker, if it is still as it was seen. False: it has moved, or is being handed over.
@@ -157,8 +153,8 @@ class KclLeases:
         The same write as the library's leader does (amazon-kinesis-client, DynamoDBLeaseSerializer), on a narrower
         condition: on the counter too. Who held it finds out at its next renewal.
         """
-        try:
-            self._client.update_item(
+        return _met(
+            lambda: self._client.update_item(
                 TableName=self._table,
                 Key={KEY: {"S": lease.shard}},
                 UpdateExpression="SET leaseOwner = :heir ADD leaseCounter :one, ownerSwitchesSinceCheckpoint :one",
@@ -171,22 +167,14 @@ class KclLeases:
                     ":one": {"N": "1"},
                 },
             )
-        except Exception as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                return False
-            raise classify(error) from error
-        return True
+        )
 
     def _write_new(self, lease: KclLease) -> bool:
-        try:
-            self._client.put_item(
+        return _met(
+            lambda: self._client.put_item(
                 TableName=self._table, Item=lease_item(lease), ConditionExpression=f"attribute_not_exists({KEY})"
             )
-        except Exception as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                return False
-            raise classify(error) from error
-        return True
+        )
 
     def _items(self) -> "Iterator[Item]":
         following: dict[str, Any] = {}
@@ -201,3 +189,14 @@ class KclLeases:
             if "LastEvaluatedKey" not in page:
                 return
             following = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def _met(write: Callable[[], object]) -> bool:
+    """Say whether the condition of a write was met, and it was done."""
+    try:
+        write()
+    except Exception as error:
+        if error_code(error) == "ConditionalCheckFailedException":
+            return False
+        raise classify(error) from error
+    return True

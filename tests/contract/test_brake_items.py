@@ -1,34 +1,20 @@
 """The park brake's notes and the tries of changes: on DynamoDB, as the embedded emulator plays it, and in memory."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from isthmus.chance import unique_name
 from isthmus.checkpoint.brakes import BrakeNote, BrakeNotes, MemoryBrakes, Word
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
-from isthmus.checkpoint.table import create_table
 from isthmus.checkpoint.tries import Tries, TriesInMemory
-from isthmus.clock import SystemClock
 from isthmus.errors import Missing
-from isthmus.lifecycle import ThreadStop
-from tests.fakes.emulator import Emulator
 
 ON = BrakeNote("constraint", 1, Word.ON, "shard-0", "41", 1000, since_ms=1_000)
 
 
 def released(note: BrakeNote) -> BrakeNote:
     return replace(note, word=Word.RELEASED, who="ada@office", why="the back office sent rubbish", until_ms=2_000)
-
-
-@pytest.fixture
-def checkpoints(emulator: Emulator) -> Iterator[DynamoCheckpoints]:
-    client, name = emulator.client("dynamodb"), f"isthmus-{unique_name()}"
-    create_table(client, name, stop=ThreadStop())
-    yield DynamoCheckpoints(client, name, SystemClock())
-    client.delete_table(TableName=name)
 
 
 class NotesContract:

@@ -1,27 +1,14 @@
 """Gates on DynamoDB, as the embedded emulator plays it, and in memory."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from isthmus.chance import unique_name
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.gatehouse import MemoryGates
 from isthmus.checkpoint.gates import Gates
-from isthmus.checkpoint.table import create_table
 from isthmus.clock import SystemClock
 from isthmus.errors import Missing, Refused
-from isthmus.lifecycle import ThreadStop
 from tests.contract.gates_contract import GatesContract, closed
 from tests.fakes.emulator import Emulator
-
-
-@pytest.fixture
-def checkpoints(emulator: Emulator) -> Iterator[DynamoCheckpoints]:
-    client, name = emulator.client("dynamodb"), f"isthmus-{unique_name()}"
-    create_table(client, name, stop=ThreadStop())
-    yield DynamoCheckpoints(client, name, SystemClock())
-    client.delete_table(TableName=name)
 
 
 class TestDynamoDb(GatesContract):

@@ -1,29 +1,17 @@
 """Notes on DynamoDB, as the embedded emulator plays it, and those of tests."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from isthmus.chance import unique_name
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.notes import Notes
-from isthmus.checkpoint.table import create_table
 from isthmus.clock import SystemClock
 from isthmus.errors import Missing, Transient
-from isthmus.lifecycle import ThreadStop
 from tests.contract.notes_contract import NotesContract, telling
 from tests.fakes.clock import FakeClock
 from tests.fakes.emulator import Emulator
 from tests.fakes.notes import FakeNotes
-
-
-@pytest.fixture
-def checkpoints(emulator: Emulator) -> Iterator[DynamoCheckpoints]:
-    client, name = emulator.client("dynamodb"), f"isthmus-{unique_name()}"
-    create_table(client, name, stop=ThreadStop())
-    yield DynamoCheckpoints(client, name, SystemClock())
-    client.delete_table(TableName=name)
 
 
 class TestDynamoDb(NotesContract):

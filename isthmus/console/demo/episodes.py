@@ -79,7 +79,6 @@ class Episodes:
 
     def __init__(self, stage: Stage, *, outage: bool, gate: bool, poison: bool) -> None:
         self._stage = stage
-        self._poison = poison
         wanted = ((outage, OUTAGE, _outage), (gate, GATE, _gate), (poison, POISON, _mend))
         self._left = [(slot, play) for asked, slot, play in wanted if asked]
         self._now: tuple[Slot, Steps] | None = None
@@ -112,9 +111,10 @@ class Episodes:
 
     def last(self) -> Steps:
         """Do what is to be done once everything is decided."""
-        if self._poison:
-            yield from _redrive(self._stage)
-            yield from _count_left(self._stage)
+        poison = self.happened.poison
+        if poison is not None:
+            yield from _redrive(self._stage, poison)
+            poison["left"] = yield from _parked(self._stage)
 
     def close(self) -> None:
         """Break off: what was taken away is there again."""
@@ -151,7 +151,7 @@ def _gate(stage: Stage) -> Steps:
 
 def _mend(stage: Stage) -> Steps:
     parked = yield from _parked(stage)
-    stage.happened.poison = {"parked_changes": parked, "redriven": {}, "left": parked}
+    stage.happened.poison = poison = {"parked_changes": parked, "redriven": {}, "left": parked}
     stage.say(f"{parked:,} changes are parked by a defect of the translator: a mended one is deployed")
     stage.deploy()
     begun = stage.clock.monotonic()
@@ -159,20 +159,15 @@ def _mend(stage: Stage) -> Steps:
         if stage.clock.monotonic() > begun + _DEPLOY_SECONDS:
             raise Fatal(f"Producer and consumer have not been deployed anew within {_DEPLOY_SECONDS:.0f} s.")
         yield
-    yield from _redrive(stage)
+    yield from _redrive(stage, poison)
 
 
-def _redrive(stage: Stage) -> Steps:
+def _redrive(stage: Stage, poison: dict[str, Any]) -> Steps:
     told = yield from stage.ask("parked", "retry", "--reason", BROKEN_REASON)
-    redriven = (stage.happened.poison or {})["redriven"]
+    redriven = poison["redriven"]
     for outcome, number in told["outcomes"].items():
         redriven[outcome] = redriven.get(outcome, 0) + number
     stage.say(f"{sum(told['outcomes'].values()):,} of them are redriven, while everything goes on")
-
-
-def _count_left(stage: Stage) -> Steps:
-    left = yield from _parked(stage)
-    (stage.happened.poison or {})["left"] = left
 
 
 def _parked(stage: Stage) -> Generator[None, None, int]:

@@ -19,15 +19,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from isthmus.checkpoint.gates import Covers, Gate, Mode
+from isthmus.checkpoint.gatehouse import gate_attributes, gate_from
+from isthmus.checkpoint.gates import Gate
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
 from isthmus.consumer.stores.dynamodb.items import TURN, item_key, short
 from isthmus.consumer.stores.dynamodb.requests import Requests
-from isthmus.consumer.stores.dynamodb.values import number, text
+from isthmus.consumer.stores.dynamodb.values import number
 from isthmus.consumer.stores.dynamodb.writes import Action, Expression, Place, as_seen, check, put, update
 
 if TYPE_CHECKING:
-    from isthmus.consumer.stores.dynamodb.values import Attribute, Item
+    from isthmus.consumer.stores.dynamodb.values import Attribute
 
 COPIES: Final = 32
 """One item takes 1,000 write units a second, and a condition in a transaction costs two: 16,000 changes a second."""
@@ -63,7 +64,7 @@ class Mirrored:
         if found is None:
             turn = Place(self._table, _turn_key(copy))
             turn = turn._replace(item=self._requests.get(turn))
-            gates = [_gate_of(item) for item in self._requests.query(self._table, _GATES, "", {})]
+            gates = [gate_from(item) for item in self._requests.query(self._table, _GATES, "", {})]
             found = self._known[copy] = Known(turn, gates)
         return found
 
@@ -91,7 +92,7 @@ def mirror(requests: Requests, table: str, gates: Sequence[Gate]) -> None:
 
 def _written(requests: Requests, table: str, gate: Gate) -> Place | None:
     """Write one gate over an earlier one. Give where it stands, if turns are to be raised for it."""
-    place, item = Place(table, item_key(_GATES, short(gate.name))), _item(gate)
+    place, item = Place(table, item_key(_GATES, short(gate.name))), gate_attributes(gate)
     mine = (gate.since_ms, gate.revision)
     while True:
         place = place._replace(item=requests.get(place))
@@ -105,34 +106,6 @@ def _written(requests: Requests, table: str, gate: Gate) -> Place | None:
         with suppress(Unmet):
             requests.write(put(table, {**place.key, **item}, expression, as_seen(expression, place, _STANDS)))
             return place._replace(item=item)
-
-
-def _item(gate: Gate) -> "dict[str, Attribute]":
-    covers: dict[str, Attribute] = {name: text(value) for name, value in gate.covers._asdict().items()}
-    until: dict[str, Attribute] = {} if gate.until_ms is None else {"until": number(gate.until_ms)}
-    return {
-        "covers": {"M": covers},
-        "closed": {"BOOL": gate.closed},
-        "mode": text(gate.mode),
-        "who": text(gate.who),
-        "reason": text(gate.reason),
-        "since": number(gate.since_ms),
-        "revision": number(gate.revision),
-        **until,
-    }
-
-
-def _gate_of(item: "Item") -> Gate:
-    return Gate(
-        Covers(**{name: value["S"] for name, value in item["covers"]["M"].items()}),
-        closed=item["closed"]["BOOL"],
-        mode=Mode(item["mode"]["S"]),
-        who=item["who"]["S"],
-        reason=item["reason"]["S"],
-        since_ms=int(item["since"]["N"]),
-        until_ms=int(item["until"]["N"]) if "until" in item else None,
-        revision=int(item["revision"]["N"]),
-    )
 
 
 def _turn_key(copy: int) -> "dict[str, Attribute]":
