@@ -109,6 +109,21 @@ def test_the_mark_goes_in_the_write_of_the_last_one_and_not_before(world: GateWo
     assert [row["size"] for row in office.rows("thing")] == [4]
 
 
+def test_a_drain_that_was_throttled_once_grows_as_wide_again(world: GateWorld) -> None:
+    world.gates.close(BOARDS)
+    keys = [f"k{number}" for number in range(40)]
+    world.apply(*(upsert(1, key) for key in keys))
+    world.gates.open(BOARDS)
+    portions = world.portions(world.store)
+    assert isinstance(portions, DynamoPortions)
+    with closing(portions):
+        widest = portions._width.now
+        portions._width.throttled()
+        narrow = portions._width.now
+        assert portions.drain(keys, 1)[0] == len(keys)
+        assert narrow < portions._width.now <= widest
+
+
 def test_where_nothing_that_was_held_takes_effect_no_trace_of_an_entity_stays(
     world: GateWorld, office: DynamoOffice
 ) -> None:

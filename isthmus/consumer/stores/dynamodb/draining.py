@@ -76,14 +76,14 @@ class DynamoPortions:
         chance: Chance | None = None,
     ) -> None:
         """Decide by what `gates` say; None: all are open. `brake` is told before anything is parked."""
-        width = Width(settings.parallel)
-        self._pool = Pool(width, settings.parallel)
+        self._width = Width(settings.parallel)
+        self._pool = Pool(self._width, settings.parallel)
         self._requests = Requests(
             client,
             settings,
             stop=stop or ThreadStop(),
             chance=chance or system_chance(),
-            on_throttled=width.throttled,
+            on_throttled=self._width.throttled,
         )
         self._parts = Parts(
             self._requests,
@@ -152,6 +152,7 @@ class DynamoPortions:
                     self._requests.step_aside(attempt)
                 continue
             self._metrics.drained.labels(str(outcome)).inc()
+            self._width.succeeded()
             return
 
     def _try(
