@@ -1,6 +1,7 @@
 """Fixtures of every kind of test."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def _logging_as_it_was() -> Iterator[None]:
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _users_modules_are_forgotten() -> Iterator[None]:
+    """Undo that settings put their folder on the path: the next test's `pipeline.py` is another one."""
+    before = list(sys.path)
+    yield
+    added = tuple(f"{place}/" for place in sys.path if place not in before)
+    sys.path[:] = before
+    if added:
+        files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+        for name in [name for name, file in files.items() if file.startswith(added)]:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -181,7 +180,6 @@ class Pause:
 @contextmanager
 def parked_shop(folder: Path) -> Iterator[ParkedShop]:
     """Give a shop with four customers who are parked, for want of their country, beside two who are not."""
-    paths = list(sys.path)
     made = ParkedShop(folder)
     try:
         made.write("DELETE FROM CUST WHERE CUSTNO = 4")
@@ -192,8 +190,6 @@ def parked_shop(folder: Path) -> Iterator[ParkedShop]:
         yield made
     finally:
         made.close()
-        sys.path[:] = paths
-        sys.modules.pop("pausing", None)
 
 
 def retried(said: Said) -> dict[str, Any]:

@@ -127,13 +127,10 @@ PARKED_AND_SENT = "SELECT (SELECT count(*) FROM isthmus_parked), (SELECT count(*
 
 
 @pytest.fixture
-def place(tmp_path: Path, emulator: Emulator) -> Iterator[Place]:
+def place(tmp_path: Path, emulator: Emulator) -> Place:
     made = Place(tmp_path / "customers", emulator)
     subprocess.run([sys.executable, "databases.py"], cwd=made.folder, check=True)
-    paths = list(sys.path)
-    yield made
-    sys.path[:] = paths
-    sys.modules.pop("pipeline", None)
+    return made
 
 
 def redrives_dead_letters(place: Place, calls: dict[str, set[str]]) -> None:

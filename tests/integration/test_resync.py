@@ -3,7 +3,7 @@
 import io
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,6 @@ from isthmus_examples.customers.pipeline import Customer, customer_key, translat
 
 postings = Pipeline("customer", Customer, customer_key, translate, kind=Kind.EVENT)
 """
-
-
-@pytest.fixture(autouse=True)
-def sound_imports() -> Iterator[None]:
-    """Forget the modules that lie beside a shop's settings."""
-    paths = list(sys.path)
-    yield
-    sys.path[:] = paths
-    sys.modules.pop("postings", None)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """`[errors.NAME]`: what is right, and what each mistake is told as."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +27,7 @@ TRANSIENT = "type = 'partner_errors:PartnerAway'\nclass = 'transient'\n"
 
 
 @pytest.fixture(autouse=True)
-def _a_module_of_the_users(tmp_path: Path) -> Iterator[None]:
+def _a_module_of_the_users(tmp_path: Path) -> None:
     (tmp_path / "partner_errors.py").write_text(
         "from isthmus.errors import Transient\n"
         "class PartnerAway(Exception): pass\n"
@@ -38,11 +36,6 @@ def _a_module_of_the_users(tmp_path: Path) -> Iterator[None]:
         "nothing = None\n",
         encoding="utf-8",
     )
-    path, modules = sys.path[:], set(sys.modules)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 def settings(folder: Path, text: str) -> Settings:

@@ -1,8 +1,6 @@
 """The user's own code, named in the settings."""
 
-import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,15 +63,6 @@ PARTS = """
 
     RIGHT = dict(entity="flight", contract=Flight, key=now, translate=now)
 """
-
-
-@pytest.fixture(autouse=True)
-def _modules_are_forgotten() -> Iterator[None]:
-    path, modules = sys.path[:], set(sys.modules)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 class Project:
