@@ -1,6 +1,6 @@
 """Decides a batch of changes in one transaction of the front-office store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from isthmus.change import Outcome
 from isthmus.checkpoint.gates import View
@@ -10,6 +10,7 @@ from isthmus.consumer.batch import Batch
 from isthmus.consumer.braking import Braking, NoBrake
 from isthmus.consumer.gates import NO_GATES, Gatekeeper, Outdated, with_mirrored
 from isthmus.consumer.lending import Lending, Patient
+from isthmus.consumer.pieces import Pieces
 from isthmus.consumer.stores.poisoned import Undone
 from isthmus.consumer.stores.port import Delivered, Entity, Log, QuickSession, Refusal, Session
 from isthmus.metrics import Metrics
@@ -45,6 +46,7 @@ class Applier:
         self._clock = clock
         self._metrics = metrics
         self._history = history
+        self._pieces = Pieces()
 
     def close(self) -> None:
         """Give the connection back. Safe to repeat."""
@@ -71,14 +73,14 @@ class Applier:
             if len(batch) > 1:
                 middle = len(batch) // 2
                 return self._apply(batch[:middle], at_once) + self._apply(batch[middle:], at_once)
-            return self._decided([batch[0]._replace(refused=Refusal(undone.poison, "store"))], None, self._view())
+            return self._decided([batch[0]._replace(refused=Refusal(undone.poison, "store"))], self._view())
 
     def _attempt(self, batch: Sequence[Delivered], at_once: AtOnce | None) -> list[Outcome | None]:
         view = self._view()
         taken = at_once.take(batch, view, lambda: self._confirm(view)) if at_once is not None else NOT_TAKEN
         if taken.done:
-            return self._with_the_suspect(batch, taken.suspect)
-        return self._decided(batch, taken.suspect, view)
+            return self._with_those_aside(batch, taken.aside)
+        return self._decided(batch, view, suspects=taken.aside)
 
     def _view(self) -> View:
         view = NO_GATES if self._gates is None else self._gates.view()
@@ -91,13 +93,24 @@ class Applier:
         if self._gates is not None:
             self._gates.confirm(view)
 
-    def _decided(self, batch: Sequence[Delivered], suspect: int | None, view: View) -> list[Outcome | None]:
+    def _decided(
+        self, batch: Sequence[Delivered], view: View, *, suspects: Collection[int] = ()
+    ) -> list[Outcome | None]:
         with self._session.unit() as unit:
             memory = unit.load([delivered.change for delivered in batch])
             log = Log(self._clock.now_ms(), keeps_history=self._history)
             if self._gates is not None and self._gates.strict:
                 view = with_mirrored(view, memory.gates, log.decided_ms)
-            decided = Batch(unit, memory, self._entities, log, suspect=suspect, gates=view, lending=self._lending)
+            decided = Batch(
+                unit,
+                memory,
+                self._entities,
+                log,
+                suspects=suspects,
+                gates=view,
+                lending=self._lending,
+                pieces=self._pieces,
+            )
             outcomes = decided.run(batch)
             # Before any of it is durable: more than the brake allows is never parked.
             self._brake.park(log.parked.values())
@@ -112,10 +125,11 @@ class Applier:
             self._metrics.hash_alarms.inc(decided.alarms)
         return outcomes
 
-    def _with_the_suspect(self, batch: Sequence[Delivered], suspect: int | None) -> list[Outcome | None]:
-        """Give the outcomes of a batch that took effect at once but for the suspect, which is decided now."""
+    def _with_those_aside(self, batch: Sequence[Delivered], aside: Sequence[int]) -> list[Outcome | None]:
+        """Give the outcomes of a batch that took effect at once but for some, which are decided now."""
         outcomes: list[Outcome | None] = [Outcome.APPLIED] * len(batch)
-        if suspect is not None:
-            # Not at once: it would fail there alone as well, and the next batch would be sent the other way for it.
-            (outcomes[suspect],) = self._apply(batch[suspect : suspect + 1], None)
+        if aside:
+            # Not at once: it would fail there as well, and the next batch would be sent the other way for it.
+            for place, outcome in zip(aside, self._apply([batch[place] for place in aside], None), strict=True):
+                outcomes[place] = outcome
         return outcomes

@@ -1,21 +1,37 @@
-"""Batches of nothing but plainly new changes: let them take effect at once, where the store has a quick way for it."""
+"""Batches of plainly new changes: let them take effect at once, where the store has a quick way for it.
+
+What is none of them, or is refused, is set aside: keys are distinct, so it may come after all others.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, NamedTuple
 
-from isthmus.change import Kind
+from isthmus.change import Kind, Verb
 from isthmus.checkpoint.gates import View
 from isthmus.clock import Clock
 from isthmus.consumer.gates import NO_GATES, keeps_back
 from isthmus.consumer.refusals import refusal_of
-from isthmus.consumer.stores.port import Delivered, Entity, QuickSession, Taken
+from isthmus.consumer.stores.port import Delivered, Entity, QuickSession
 
-T = TypeVar("T")
 
-NOT_TAKEN = Taken(done=False)
+class Sorted(NamedTuple):
+    """What became of an attempt at a batch."""
+
+    done: bool
+    """All of it took effect, durably, but for what was set aside; or else nothing was changed."""
+    aside: Sequence[int] = ()
+    """The places that are left to decide, in order; where nothing was done, those that were probably refused."""
+
+
+NOT_TAKEN: Final = Sorted(done=False)
+_MOST_REFUSALS: Final = 8
+"""Attempts that a store's refusals may cost a batch. With each it guesses whose fault it was."""
+_FEW: Final = 8
+"""One in so many may be set aside, and one at least: for more of them the other way is as quick."""
 _LONGEST_PAUSE = 15
 """Batches: then the quick way costs at most a sixteenth where it never leads anywhere."""
 _STATE = Kind.STATE
+_MARKER = Verb.MARKER
 
 
 class AtOnce:
@@ -31,8 +47,8 @@ class AtOnce:
 
     def take(
         self, batch: Sequence[Delivered], gates: View = NO_GATES, confirm: Callable[[], None] = lambda: None
-    ) -> Taken:
-        """Try it: `done` without a suspect means that all took effect, with one, that all others did.
+    ) -> Sorted:
+        """Try it.
 
         What a closed gate covers is not taken. `confirm` is called before the commit; what it raises undoes all of it.
         """
@@ -40,40 +56,42 @@ class AtOnce:
             self._left -= 1
             return NOT_TAKEN
         entities = self._plain_entities(batch)
-        if not entities or (gates.holds and _any_kept_back(gates, batch, entities)):
+        places = list(entities)
+        few = max(1, len(batch) // _FEW)
+        if not places or len(batch) - len(places) > few:
             return NOT_TAKEN
-        now, suspect = self._clock.now_ms(), None
-        taken = self._session.take(batch, entities, now, history=self._history, confirm=confirm)
-        if not taken.done and taken.suspect is not None and len(batch) > 1:
-            # Keys are distinct, so one of them may come after all others.
-            suspect = taken.suspect
-            rest, types = _without(suspect, batch), _without(suspect, entities)
-            taken = self._session.take(rest, types, now, history=self._history, confirm=confirm)
+        if gates.holds and any(keeps_back(gates, batch[place].change, entities[place]) for place in places):
+            return NOT_TAKEN
+        now, suspects, done = self._clock.now_ms(), set[int](), False
+        for _ in range(1 + _MOST_REFUSALS):
+            part, types = [batch[place] for place in places], [entities[place] for place in places]
+            done, found = self._session.take(part, types, now, history=self._history, confirm=confirm)
+            suspects.update(places[number] for number in found)
+            places = [place for place in places if place not in suspects]
+            if done or not found or not places or len(batch) - len(places) > few:
+                break
         # What has failed for one batch fails for the next.
-        self._pause = 0 if taken.done else min(_LONGEST_PAUSE, 2 * self._pause + 1)
+        self._pause = 0 if done else min(_LONGEST_PAUSE, 2 * self._pause + 1)
         self._left = self._pause
-        return taken if suspect is None else taken._replace(suspect=suspect)
+        taken = set(places)
+        return Sorted(done, [place for place in range(len(batch)) if place not in taken] if done else sorted(suspects))
 
-    def _plain_entities(self, batch: Sequence[Delivered]) -> list[Entity]:
-        """Give each change's entity type; none for a batch that the quick way does not take."""
-        found: list[Entity] = []
+    def _plain_entities(self, batch: Sequence[Delivered]) -> dict[int, Entity]:
+        """Give the entity type of each plain change, by its place; none for a batch that the quick way does not take.
+
+        Names must be distinct in all of it: what is set aside is decided after what comes behind it.
+        """
+        found: dict[int, Entity] = {}
         names: set[str] = set()
-        for delivered in batch:
+        for place, delivered in enumerate(batch):
             change = delivered.change
-            entity = self._entities.get(change.entity)
-            if entity is None or entity.kind is not _STATE or entity.mapping is None or entity.handlers:
-                return []
-            if refusal_of(entity, delivered) is not None:
-                return []
-            found.append(entity)
+            if change.verb is _MARKER:
+                return {}
             names.add(change.key)
             names.add(change.id)
-        return found if len(names) == 2 * len(found) else []
-
-
-def _any_kept_back(gates: View, batch: Sequence[Delivered], entities: Sequence[Entity]) -> bool:
-    return any(keeps_back(gates, each.change, entity) for each, entity in zip(batch, entities, strict=True))
-
-
-def _without(place: int, items: Sequence[T]) -> list[T]:
-    return [*items[:place], *items[place + 1 :]]
+            entity = self._entities.get(change.entity)
+            if entity is None or entity.kind is not _STATE or entity.mapping is None or entity.handlers:
+                continue
+            if refusal_of(entity, delivered) is None:
+                found[place] = entity
+        return found if len(names) == 2 * len(batch) else {}

@@ -27,6 +27,7 @@ from isthmus.consumer.deciding import (
 from isthmus.consumer.gates import NO_GATES, keeps_back
 from isthmus.consumer.lending import Lending, Lent, LetGo, Patient
 from isthmus.consumer.parking import event_bytes, parking_of
+from isthmus.consumer.pieces import Pieces
 from isthmus.consumer.refusals import HANDLER_ERROR, refusal_by, refusal_of, refuse_returned
 from isthmus.consumer.stores.poisoned import PoisonIn, is_doubtful
 from isthmus.consumer.stores.port import Delivered, Entity, Keeping, Log, Parking, Refusal, Told, Unit
@@ -67,16 +68,18 @@ class Batch:
         entities: Mapping[str, Entity],
         log: Log,
         *,
-        suspect: int | None = None,
+        suspects: Collection[int] = (),
         gates: View = NO_GATES,
         lending: Lending | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         self.alarms = 0
+        self._pieces = pieces or Pieces()
         self._lending = lending or Patient()
         self._gates = gates
-        self.redriven: tuple[str, str] | None = None
+        self.redriven: Collection[tuple[str, str]] = ()
         """Key and ID of what comes out of the lot: as poison again it stays there as it is, with one attempt more."""
-        self._suspect = suspect
+        self._suspects = frozenset(suspects)
         self._unit = unit
         self._memory = memory
         self._entities = entities
@@ -143,26 +146,25 @@ class Batch:
 
     def _try_wave(self) -> None:
         # Keys of a wave are distinct, so its parts may be tried in any grouping without turning any entity's order.
-        suspected = next((place for place, tried in enumerate(self._wave) if tried.at == self._suspect), None)
-        parts = [(self._wave, False)] if self._wave else []
-        if suspected is not None:
-            parts = [(piece, False) for piece in reversed(_cut(self._wave, suspected))]
-        # What is left of a wave full of poison would be written and undone once for each of them: as long as pieces
-        # fail they become smaller, and larger again when they do not.
-        most = len(self._wave)
+        rest = [tried for tried in self._wave if tried.at not in self._suspects] if self._suspects else self._wave
+        parts = [([tried], False) for tried in self._wave if tried.at in self._suspects]
+        if rest:
+            parts.append((rest, False))
+        pieces = self._pieces
         self._wave, self._wave_names = [], set()
         while parts:
             part, again = parts.pop()
-            if len(part) > most:
-                parts.append((part[most:], again))
-                part = part[:most]
+            # What is left of a wave full of poison would be written and undone once for each of them.
+            if len(part) > pieces.most:
+                parts.append((part[pieces.most :], again))
+                part = part[: pieces.most]
             try:
                 with self._unit.savepoint():
                     unchanged = self._write(part)
             except (_PoisonAt, Poison) as error:
                 # A handler that swallowed the store's refusal cannot make the store go on: its part is poison.
                 found = error if isinstance(error, _PoisonAt) else _PoisonAt(error, "handler", None)
-                most = max(1, most // 2)
+                pieces.failed(len(part))
                 if len(part) > 1:
                     parts.extend((piece, True) for piece in reversed(_cut(part, found.place)))
                 elif found.certain or again:
@@ -170,7 +172,7 @@ class Batch:
                 else:
                     parts.append((part, True))
             else:
-                most *= 2
+                pieces.passed(len(part))
                 self._applied(part, unchanged)
 
     def _write(self, part: list[_Tried]) -> set[str]:
@@ -288,7 +290,7 @@ class Batch:
     def _park(self, index: int, delivered: Delivered, refusal: Refusal) -> None:
         change = delivered.change
         parking = parking_of(delivered, refusal)
-        if (change.key, change.id) == self.redriven:
+        if (change.key, change.id) in self.redriven:
             self._log.again[change.key, change.id] = parking
             self._outcomes[index] = Outcome.PARKED
             return

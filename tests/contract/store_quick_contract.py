@@ -60,8 +60,23 @@ CHANGES = st.builds(
     st.sampled_from([2, 2, 2, 1, 3]),
     st.sampled_from(["flights", "flights", "gates"]),
 )
+
+
+def _wide(versions: list[int], odd: list[tuple[int, Change]]) -> list[Change]:
+    """Many plain changes with a few others among them, whose keys may be those of each other."""
+    changes = [upsert(version, f"p{number}") for number, version in enumerate(versions)]
+    for place, change in odd:
+        changes[place] = change
+    return changes
+
+
+WIDE = st.builds(
+    _wide,
+    st.lists(VERSIONS, min_size=24, max_size=24),
+    st.lists(st.tuples(st.integers(0, 23), CHANGES), max_size=3, unique_by=lambda odd: odd[0]),
+)
 PLAIN = st.builds(upsert, VERSIONS, KEYS, size=st.integers(0, 9), epoch=st.just(2))
-BATCHES = st.lists(CHANGES, max_size=8) | st.lists(PLAIN, max_size=6, unique_by=lambda change: change.key)
+BATCHES = WIDE | st.lists(CHANGES, max_size=8) | st.lists(PLAIN, max_size=6, unique_by=lambda change: change.key)
 
 
 def _twin(world: World) -> None:
@@ -202,6 +217,34 @@ class StoreQuickContract:
                 batch = [upsert(n, "a"), upsert(n, f"bad-{n}", size=-1), upsert(n, "c")]
                 assert applier.apply([delivered(change) for change in batch]) == [APPLIED, PARKED, APPLIED]
                 assert at_once.done[-1]
+
+    @pytest.mark.parametrize("wrongs", [1, 3, 8])
+    def test_what_is_poison_is_set_aside_and_everything_else_takes_effect_at_once(
+        self, office: FrontOffice, wrongs: int
+    ) -> None:
+        odd = [untranslated(1, "odd-0"), upsert(1, "odd-1", size=-1), upsert(1, "odd-2", note="wrong")]
+        odd += [upsert(1, f"odd-{number}", size=-1) for number in range(3, 8)]
+        batch = [upsert(1, f"p{number}") for number in range(64)]
+        batch[::8] = [*odd[:wrongs], *(upsert(1, f"q{number}") for number in range(8 - wrongs))]
+        with closing(session_of(office)) as session:
+            at_once = Tries(session)
+            applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=True, quick=at_once)
+            outcomes = applier.apply([delivered(change) for change in batch])
+        assert outcomes == [PARKED if change.key.startswith("odd") else APPLIED for change in batch]
+        assert at_once.done[-1]
+        assert sorted(row["key"] for row in office.own("parked")) == [f"odd-{number}" for number in range(wrongs)]
+        assert len(office.rows("thing")) == 64 - wrongs
+
+    def test_nothing_of_a_key_or_an_id_comes_before_what_is_set_aside(self, office: FrontOffice) -> None:
+        plain = [upsert(1, f"p{number}") for number in range(30)]
+        later = upsert(2, "odd")
+        for first in (untranslated(1, "odd"), event(1, "other", id=later.id)):
+            each = office.fresh()
+            with closing(session_of(each)) as session:
+                at_once = Tries(session)
+                applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=True, quick=at_once)
+                applier.apply([delivered(change) for change in [first, *plain, later]])
+            assert at_once.done == []
 
     @settings(
         max_examples=60,

@@ -8,6 +8,7 @@ from tests.contract import store_machine
 from tests.contract.store_contract import StoreContract, world
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_redrive_contract import StoreRedriveContract
+from tests.contract.store_redrive_many_contract import StoreRedriveManyContract
 from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
 from tests.fakes.dynamodb_local import DynamoLocal, unavailable
@@ -43,6 +44,10 @@ class TestValues(StoreValuesContract):
 
 
 class TestRedrive(StoreRedriveContract):
+    pass
+
+
+class TestRedriveOfMany(StoreRedriveManyContract):
     pass
 
 

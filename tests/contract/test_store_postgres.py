@@ -13,6 +13,7 @@ from tests.contract.store_letters_contract import StoreLettersContract
 from tests.contract.store_life_contract import StoreLifeContract
 from tests.contract.store_outbox_contract import StoreOutboxContract
 from tests.contract.store_redrive_contract import StoreRedriveContract
+from tests.contract.store_redrive_many_contract import StoreRedriveManyContract
 from tests.contract.store_transaction_contract import StoreTransactionContract
 from tests.contract.store_types_contract import StoreTypesContract
 from tests.contract.store_values_contract import StoreValuesContract, desk
@@ -47,6 +48,10 @@ class TestLetters(StoreLettersContract):
 
 
 class TestRedrive(StoreRedriveContract):
+    pass
+
+
+class TestRedriveOfMany(StoreRedriveManyContract):
     pass
 
 

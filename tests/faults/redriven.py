@@ -28,7 +28,8 @@ KILLED: Final = "a redrive killed at one of its statements"
 STALE: Final = "a letter of what is decided, or waits"
 AGAIN: Final = "a redrive of what is poison still"
 REPLAYED: Final = "a record that comes again"
-FAULTS: Final = (LIVE_MEANWHILE, TWO_AT_ONCE, KILLED, STALE, AGAIN, REPLAYED)
+TOGETHER: Final = "several keys in one transaction"
+FAULTS: Final = (LIVE_MEANWHILE, TWO_AT_ONCE, KILLED, STALE, AGAIN, REPLAYED, TOGETHER)
 _STEPS: Final = 14
 _MOST_STATEMENTS: Final = 12
 _STATES, _EVENTS = ("a", "b"), ("ea", "eb")
@@ -132,6 +133,7 @@ class _History:
             self._mend: 3,
             self._redrive: 2,
             self._redrive_with_live_traffic: 3,
+            self._many: 3,
             self._two_at_once: 2,
             self._killed: 3,
             self._stale: 2,
@@ -176,6 +178,19 @@ class _History:
             self._meanwhile = [lambda: self._arrive(self._chance.choice(self._records), again=True)]
         self._result.struck(LIVE_MEANWHILE)
         return self._once(key)
+
+    def _many(self) -> str:
+        """Several keys in one transaction, most times with live traffic of one of them meanwhile."""
+        keys = self._chance.sample([*_STATES, *_EVENTS], self._chance.randint(1, 4))
+        each = self._chance.randint(1, 4)
+        before = {key: self._books.waiting(key, each) for key in keys}
+        if any(before.values()) and self._chance.random() < 0.6:
+            live = self._chance.choice(keys)
+            self._meanwhile = [lambda: self._arrive([self._change(live)])]
+            self._result.struck(LIVE_MEANWHILE)
+        found = self._redriver.redrive_all(keys, each=each)
+        self._result.struck(TOGETHER, int(len(found) > 1))
+        return "".join(self._judged(told, key, before[key]) for key, told in found.items())
 
     def _two_at_once(self) -> str:
         if not (keys := self._parked()):

@@ -14,6 +14,9 @@ from isthmus.console.main import invoke
 from tests.fakes.parked_shop import PARKED, ParkedShop, parked_shop, retried
 from tests.fakes.shop import SECRET, Running, Shop, locked, until
 
+SLOWLY = ("--rate", "5")
+"""A change in each transaction."""
+
 
 @pytest.fixture
 def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ParkedShop]:
@@ -39,7 +42,8 @@ def undecoded(name: str) -> Change:
 
 def test_a_mended_reference_and_a_retry_free_what_waited_for_it(office: ParkedShop) -> None:
     listed = office.ask("parked", "list", "--reason", "translate-failed")
-    assert listed["reasons"] == [{"reason": "translate-failed", "keys": 4, "changes": 4}]
+    oldest = min(each["first_at"] for each in listed["keys"])
+    assert listed["reasons"] == [{"reason": "translate-failed", "keys": 4, "changes": 4, "oldest_since": oldest}]
     assert [row["key"] for row in listed["keys"]] == PARKED
     assert office.command("parked", "retry", "--all").code == Exit.PARKED
 
@@ -114,7 +118,7 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(office: ParkedShop
 def test_killed_inside_a_transaction_it_has_done_all_before_and_nothing_of_that_one(office: ParkedShop) -> None:
     office.mend()
     with office.pausing("handle-12") as pause:
-        running = office.begin("parked", "retry", "--all")
+        running = office.begin("parked", "retry", "--all", *SLOWLY)
         pause.reached_by(running)
         running.child.signal(signal.SIGKILL)
         assert running.exits() == -signal.SIGKILL
@@ -124,11 +128,11 @@ def test_killed_inside_a_transaction_it_has_done_all_before_and_nothing_of_that_
     assert office.welcomes() == dict.fromkeys(["customer/1", "customer/2", *PARKED], 1)
 
 
-def test_ctrl_c_ends_it_between_two_keys_and_says_how_to_go_on(office: ParkedShop) -> None:
+def test_ctrl_c_ends_it_between_two_transactions_and_says_how_to_go_on(office: ParkedShop) -> None:
     office.mend()
     (office.folder / "until-asked").touch()
     with office.pausing("handle-12") as pause:
-        running = office.begin("parked", "retry", "--all")
+        running = office.begin("parked", "retry", "--all", *SLOWLY)
         pause.reached_by(running)
         running.child.signal(signal.SIGINT)
         assert running.exits() == Exit.INTERRUPTED
@@ -142,7 +146,7 @@ def test_ctrl_c_ends_it_between_two_keys_and_says_how_to_go_on(office: ParkedSho
 def test_two_at_once_do_it_once(office: ParkedShop) -> None:
     office.mend()
     with office.pausing("translate-12") as pause:
-        slow = office.begin("parked", "retry", "--all", "--json")
+        slow = office.begin("parked", "retry", "--all", "--json", *SLOWLY)
         pause.reached_by(slow)
         told = retried(office.command("parked", "retry", "--all", "--json"))
         assert told["keys"]["freed"] == 3

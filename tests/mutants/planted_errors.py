@@ -56,7 +56,7 @@ ERROR_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a wave full of poison is written anew for each of it",
         "isthmus/consumer/batch.py",
-        "                most = max(1, most // 2)\n",
+        "                pieces.failed(len(part))\n",
         "",
         ("tests/contract/test_poison_pieces.py",),
     ),

@@ -124,8 +124,8 @@ GATE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a redrive that asks no gate",
         "isthmus/consumer/redrive.py",
-        "            if closing is not None:\n",
-        "            if closing is not None and not closing:\n",
+        "        if closing is None:\n",
+        "        if closing is None or closing:\n",
         (STORE,),
     ),
     Mutant(
@@ -272,8 +272,8 @@ GATE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a redrive in which nothing goes before a handler that hangs",
         "isthmus/consumer/redrive.py",
-        "            if len(remade) > 1:\n                # What comes",
-        "            if len(remade) > 99:\n                # What comes",
+        "        if len(line) > 1:\n",
+        "        if len(line) > 99:\n",
         ("tests/contract/test_sqlite_handlers.py",),
     ),
     Mutant(

@@ -132,7 +132,7 @@ LETTER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "letters: the lot not asked under the lock",
         f"{D}redriving.py",
-        "            if unit.waiting(letter.key, 1, only=[letter.txn]):\n",
+        "            if unit.waiting([letter.key], 1, only=[letter.txn]):\n",
         "            if False:\n",
         (f"{SQLITE}{LETTERS}",),
     ),
@@ -149,6 +149,20 @@ LETTER_MUTANTS: tuple[Mutant, ...] = (
         "if letter.txn in settled:",
         "if False:",
         (f"{DYNAMO}{LETTERS}",),
+    ),
+    Mutant(
+        "a row becomes a change of a key whose parked changes were just taken out beside it",
+        "isthmus/consumer/redrive.py",
+        "            return shared or {key: line}\n",
+        "            pass\n",
+        (f"{SQLITE}TestRedriveOfMany",),
+    ),
+    Mutant(
+        "a key that stopped goes on in the next turn",
+        "isthmus/consumer/redrive.py",
+        "if one is not None and one.waiting.key not in self.stopped]",
+        "if one is not None]",
+        (f"{SQLITE}TestRedriveOfMany",),
     ),
     Mutant(
         "letters: no copy of what waited behind another and is poison itself",

@@ -10,6 +10,7 @@ SCHEMA = "tests/contract/test_postgres_schema.py"
 ACCESS = "tests/contract/test_postgres_access.py"
 QUICK = "tests/contract/test_postgres_quick.py::test_once_a_row_is_settled_it_asks_for_rows_and_goes_on"
 REDRIVE = "tests/contract/test_postgres_redrive.py"
+SCREENING = "tests/contract/test_postgres_screening.py"
 LOT = "tests/contract/test_postgres_lot.py"
 
 POSTGRES_MUTANTS: tuple[Mutant, ...] = (
@@ -92,9 +93,30 @@ POSTGRES_MUTANTS: tuple[Mutant, ...] = (
         (REDRIVE,),
     ),
     Mutant(
+        "PostgreSQL: a batch with poison here and there is written in vain for each",
+        f"{P}store.py",
+        "            others = [] if is_screened else quick.screened(batch, entities)\n",
+        "            others: list[int] = []\n",
+        (SCREENING,),
+    ),
+    Mutant(
+        "PostgreSQL: what is null is taken for refused",
+        f"{P}screening.py",
+        "IS FALSE",
+        "IS NOT TRUE",
+        (SCREENING,),
+    ),
+    Mutant(
+        "PostgreSQL: batches are screened for ever",
+        f"{P}store.py",
+        "is_screened, self._wary = True, self._wary - 1",
+        "is_screened, self._wary = True, self._wary",
+        (SCREENING,),
+    ),
+    Mutant(
         "PostgreSQL: a redrive takes a lane while it holds a higher one",
         f"{P}lanes.py",
-        "        if all(lane >= highest for lane in self._locks.lanes(others)):\n",
+        "        if all(lane in locked or lane > max(locked) for lane in self._locks.lanes(others)):\n",
         "        if looked:\n",
         (REDRIVE,),
     ),

@@ -40,8 +40,15 @@ STORE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "one poison change sends the next batch the other way",
         "isthmus/consumer/applier.py",
-        "self._apply(batch[suspect : suspect + 1], None)",
-        "self.apply(batch[suspect : suspect + 1])",
+        "self._apply([batch[place] for place in aside], None)",
+        "self.apply([batch[place] for place in aside])",
+        (SQLITE_QUICK,),
+    ),
+    Mutant(
+        "something of a key takes effect before what was set aside of it",
+        "isthmus/consumer/at_once.py",
+        "        return found if len(names) == 2 * len(batch) else {}\n",
+        "        return found\n",
         (SQLITE_QUICK,),
     ),
     Mutant(

@@ -57,8 +57,9 @@ def retry(
     first change that is poison again, and what waits behind that stays. Everything may go on meanwhile: a live change
     of a key comes before its redrive or after it, never between; so may a second `retry`.
 
-    Ctrl-C ends it between two keys; it may be killed at any point. What was done is done, and the same command goes on
-    from there. A front office that is away is waited for; a back office whose reference tables are needed is not.
+    Ctrl-C ends it between two transactions; it may be killed at any point. What was done is done, and the same command
+    goes on from there. A front office that is away is waited for; a back office whose reference tables are needed is
+    not.
 
     Exit code 0 if all that was chosen is free, 5 if something is poison still.
 
@@ -152,7 +153,7 @@ class _Run:
             for line in lines_of(self.told.as_json(), dry_run=self._dry_run):
                 click.echo(line)
         if ended == "interrupted":
-            click.echo("Ended between two keys. What was done is done; the same command goes on from there.")
+            click.echo("Ended between two transactions. What was done is done; the same command goes on from there.")
 
 
 def lines_of(told: dict[str, Any], *, dry_run: bool) -> list[str]:

@@ -1,7 +1,7 @@
-"""A redrive of many keys: one after another, each by itself, to be ended and begun again at any point."""
+"""A redrive of many keys, some of them at a time, each by itself, to be ended and begun again at any point."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple
 from isthmus.change import Outcome
 from isthmus.clock import Clock
 from isthmus.console.lot.pacing import Pace
+from isthmus.console.lot.portion import Portion
 from isthmus.console.lot.walking import Ask, keys_of
-from isthmus.consumer.redrive import Redriver, StillPoison
-from isthmus.consumer.stores.lot import LotReader, Selection
+from isthmus.consumer.redrive import Redriven, Redriver, StillPoison
+from isthmus.consumer.stores.lot import LotReader, ParkedKey, Selection
 from isthmus.lifecycle import Stop, Stopped
 
-_AT_ONCE: Final = 100
-"""Changes of one key in one transaction: its lock is not held for longer, nor are more payloads in memory."""
+_REHEARSED: Final = 100
+"""Changes of a key in a rehearsal, which cannot go on behind them: nothing of them left the lot."""
 
 
 class StoppedAt(NamedTuple):
@@ -94,6 +95,8 @@ class Retrying:
         self._clock = clock
         self._stop = stop
         self._rehearse = rehearse
+        self._portion = Portion()
+        self._ahead: ParkedKey | None = None
 
     def run(self, selection: Selection, tell: Callable[[Retried], object]) -> None:
         """Try every key that is selected.
@@ -101,32 +104,58 @@ class Retrying:
         Raises `Stopped` between two transactions when a stop is requested, and what `ask` and the remaking raise. What
         was done until then is done.
         """
-        for parked in keys_of(self._lot, selection, ask=self._ask):
+        keys = keys_of(self._lot, selection, ask=self._ask)
+        working: dict[str, ParkedKey] = {}
+        begun: set[str] = set()
+        while self._filled(working, keys):
             if self._stop.requested():
                 raise Stopped
-            self.told.tried += 1
-            self.told.unfinished += 1
-            if self._done(parked.key):
-                self.told.unfinished -= 1
+            for key, found in self._tried(list(working)).items():
+                if key not in begun:
+                    begun.add(key)
+                    self.told.tried += 1
+                    self.told.unfinished += 1
+                if self._is_over(key, found):
+                    del working[key]
+                    begun.remove(key)
             tell(self.told)
 
-    def _done(self, key: str) -> bool:
-        """Try a key until it is free or stops; say whether it came so far."""
+    def _filled(self, working: dict[str, ParkedKey], keys: Iterator[ParkedKey]) -> bool:
+        """Take on as many keys as one transaction should try. Gives False at the end."""
+        while (parked := self._ahead or next(keys, None)) is not None:
+            self._ahead = parked
+            if working and self._weight(*working.values(), parked) > self._changes():
+                break
+            working[parked.key], self._ahead = parked, None
+        return bool(working)
+
+    def _changes(self) -> int:
+        return self._pace.at_once(self._portion.changes)
+
+    def _weight(self, *keys: ParkedKey) -> int:
+        # A rehearsal must see all of a key at once, and whoever redrives comes again.
+        return sum(min(each.changes, _REHEARSED) for each in keys) if self._rehearse else len(keys)
+
+    def _tried(self, keys: list[str]) -> dict[str, Redriven]:
+        begun = self._clock.monotonic()
+        each = _REHEARSED if self._rehearse else max(1, self._changes() // len(keys))
+        found = self._ask(partial(self._redriver.redrive_all, keys, each=each, rehearse=self._rehearse))
+        changes = sum(sum(each.outcomes.values()) for each in found.values())
+        self._portion.tried(changes, sum(each.size for each in found.values()))
+        self._pace.rest(max(1, changes), begun)
+        return found
+
+    def _is_over(self, key: str, found: Redriven) -> bool:
+        """Note what became of a key; say whether there is nothing more to do for it."""
         told = self.told
-        while True:
-            begun = self._clock.monotonic()
-            again = partial(self._redriver.redrive, key, most=_AT_ONCE, rehearse=self._rehearse)
-            found = self._ask(again)
-            told.outcomes.update(found.outcomes)
-            self._pace.rest(max(1, sum(found.outcomes.values())), begun)
-            if found.stopped is not None:
-                told.stop(key, found.stopped)
-                return True
-            if not found.left:
-                told.freed += 1
-                return True
-            if self._rehearse:
-                # Nothing left the lot: it would try the same ones again and again.
-                return False
-            if self._stop.requested():
-                raise Stopped
+        told.outcomes.update(found.outcomes)
+        if found.left and not self._rehearse:
+            return False
+        if found.stopped is not None:
+            told.stop(key, found.stopped)
+        elif not found.left:
+            told.freed += 1
+        # Else nothing left the lot: a rehearsal would try the same ones again and again.
+        if not found.left:
+            told.unfinished -= 1
+        return True

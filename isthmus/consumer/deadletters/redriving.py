@@ -110,7 +110,7 @@ class TransactionalLetters:
     def waits(self, letter: Waiting) -> bool:
         """Say whether the letter's change waits in the parking lot."""
         with self._session.unit() as unit:
-            return bool(unit.waiting(letter.key, 1, only=[letter.txn]))
+            return bool(unit.waiting([letter.key], 1, only=[letter.txn]))
 
     def close(self) -> None:
         """Give the connection back."""
@@ -121,7 +121,7 @@ class TransactionalLetters:
         log, found, view = Log(self._clock.now_ms(), keeps_history=self._history), Decided(), self._gates.view()
         with suppress(_Rehearsed), self._session.unit() as unit:
             # Asked again under the lock: it may have come over the stream meanwhile.
-            if unit.waiting(letter.key, 1, only=[letter.txn]):
+            if unit.waiting([letter.key], 1, only=[letter.txn]):
                 return Decided(waits=True)
             # Its own name too: what could not be read has another one now, and was settled under this one.
             memory = unit.load([*(each.change for each in made), as_it_waits(letter)])

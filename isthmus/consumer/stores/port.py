@@ -166,8 +166,8 @@ class Taken(NamedTuple):
 
     done: bool
     """All of it took effect, durably; or else nothing was changed."""
-    suspect: int | None = None
-    """The place of a change that was probably refused: a guess, which saves looking for it."""
+    suspects: Sequence[int] = ()
+    """The places of changes that were probably refused, in order: a guess, which saves looking for them."""
 
 
 class Effects(Protocol):
@@ -208,10 +208,10 @@ class Unit(Protocol):
         """Give what is remembered of the keys, transaction IDs and lanes of these changes: of a key, of all types."""
         ...
 
-    def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
-        """Give the first of what is parked of a key, in the order of their versions; with `only`, of these IDs.
+    def waiting(self, keys: Sequence[str], each: int, *, only: Collection[str] = ()) -> list[Waiting]:
+        """Give the first of what is parked of these keys, of each at most so many; with `only`, of these IDs.
 
-        The key is locked from then on.
+        Those of one key in the order of their versions. The keys are locked from then on.
         """
         ...
 

@@ -10,6 +10,8 @@ A change that is redriven needs up to eight of a transaction's 100 actions for i
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
@@ -26,10 +28,11 @@ from isthmus.consumer.stores.dynamodb.rehearsing import Rehearsal
 from isthmus.consumer.stores.dynamodb.requests import Requests
 from isthmus.consumer.stores.dynamodb.settings import DynamoSettings
 from isthmus.consumer.stores.dynamodb.settled import Settling
+from isthmus.consumer.stores.dynamodb.spread import Pool, Width
 from isthmus.consumer.stores.dynamodb.waiting import deliveries, waiting_of
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.port import Delivered, Entity, Refusal
-from isthmus.errors import HandlerHangs, Poison
+from isthmus.errors import HandlerHangs, Poison, TargetDown, Transient
 from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.payloads import Payloads
 
@@ -65,9 +68,18 @@ class DynamoRedriver:
 
         `lending` is this redriver's alone, and is closed with it; None: a handler may take as long as it likes.
         """
-        requests = Requests(client, settings, stop=stop or ThreadStop(), chance=chance or system_chance())
+        self._width = Width(settings.parallel)
+        self._pool = Pool(self._width, settings.parallel)
+        requests = Requests(
+            client,
+            settings,
+            stop=stop or ThreadStop(),
+            chance=chance or system_chance(),
+            on_throttled=self._width.throttled,
+        )
         self._requests = requests
         self._remake = remake
+        self._remake_lock = Lock()
         self._parts = Parts(
             requests, settings, entities, clock, history=history, payloads=payloads, gates=gates, lending=lending
         )
@@ -107,6 +119,25 @@ class DynamoRedriver:
             self._lines.end(line)
         return Redriven(dict(outcomes), left=tried > 0 and line.waiting > 0)
 
+    def redrive_all(self, keys: Sequence[str], *, each: int, rehearse: bool = False) -> dict[str, Redriven]:
+        """Try the first changes of several keys: many at once, and each key's one after another."""
+        found = dict[str, Redriven]()
+        failures = dict[str, Transient | TargetDown]()
+
+        def of(key: str) -> None:
+            try:
+                found[key] = self.redrive(key, most=each, rehearse=rehearse)
+            except (Transient, TargetDown) as error:
+                # What becomes of the other keys is not to be lost for it: whoever asks comes again.
+                failures[key] = error
+            else:
+                self._width.succeeded()
+
+        self._pool.run([partial(of, key) for key in keys])
+        if keys and keys[0] in failures:
+            raise failures[keys[0]]
+        return {key: found[key] for key in keys if key in found}
+
     def discard(self, key: str, txns: Sequence[str], *, who: str, why: str) -> int:
         """Take changes out for good; see `Redriver`. Cut off, it may have taken out some of them."""
         self._parts.gating.end()
@@ -118,7 +149,8 @@ class DynamoRedriver:
         return self._deeds.edit(key, old, event, who, why)
 
     def close(self) -> None:
-        """End the threads of handlers. The client belongs to who made it. Safe to repeat."""
+        """End the threads. The client belongs to who made it. Safe to repeat."""
+        self._pool.close()
         self._parts.close()
 
     def _kept_back(self, waiting: Waiting, made: Sequence[Delivered]) -> StillPoison | None:
@@ -138,6 +170,8 @@ class DynamoRedriver:
         except Poison as poison:
             return waiting_of(row, b""), Refusal(poison, "decode")
         try:
-            return waiting, self._remake(waiting)
+            # The user's code, and a connection to his back office: neither knows of threads.
+            with self._remake_lock:
+                return waiting, self._remake(waiting)
         except Poison as poison:
             return waiting, Refusal(poison, "translate" if waiting.decodable else "decode")

@@ -1,6 +1,6 @@
 """Which lanes a transaction locks, and in which order: always the same one, so that nobody waits in a ring."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from isthmus.change import lane_of
@@ -46,8 +46,8 @@ class Locks:
 class _Look(NamedTuple):
     """What was asked of the parking lot, and what was found."""
 
-    key: str
-    most: int
+    keys: Sequence[str]
+    each: int
     only: Collection[str]
     found: list[Waiting]
 
@@ -61,11 +61,11 @@ class Looks:
         self._locks = locks
         self._looks: list[_Look] = []
 
-    def waiting(self, key: str, most: int, only: Collection[str]) -> list[Waiting]:
-        """Give the first of what is parked of a key, locked."""
+    def waiting(self, keys: Sequence[str], each: int, only: Collection[str]) -> list[Waiting]:
+        """Give the first of what is parked of these keys, locked."""
         with translated():
-            found = self._found(key, most, only, [key])
-        self._looks.append(_Look(key, most, only, found))
+            found = self._found(keys, each, only, keys)
+        self._looks.append(_Look(keys, each, only, found))
         return found
 
     def begin_in_order(self, keys: Iterable[str]) -> None:
@@ -79,19 +79,19 @@ class Looks:
         looks, self._looks = self._looks, []
         if not looks:
             return
-        looked, others = {look.key for look in looks}, set(keys)
-        highest = max(self._locks.lanes(looked))
-        if all(lane >= highest for lane in self._locks.lanes(others)):
+        looked, others = {key for look in looks for key in look.keys}, set(keys)
+        locked = self._locks.lanes(looked)
+        if all(lane in locked or lane > max(locked) for lane in self._locks.lanes(others)):
             return
         with translated():
             self._connection.execute("ROLLBACK")
             self._connection.execute(BEGIN)
-            found = [self._found(look.key, look.most, look.only, looked | others) for look in looks]
+            found = [self._found(look.keys, look.each, look.only, looked | others) for look in looks]
         if found != [look.found for look in looks]:
             raise Transient("What waits under the key was changed meanwhile.", cause="overtaken")
 
-    def _found(self, key: str, most: int, only: Collection[str], locked: Iterable[str]) -> list[Waiting]:
-        names = {"key": key, "most": most, "skip": 0, "only": text_array(list(only)) if only else None}
+    def _found(self, keys: Sequence[str], each: int, only: Collection[str], locked: Iterable[str]) -> list[Waiting]:
+        names = {"keys": text_array(keys), "each": each, "only": text_array(list(only)) if only else None}
         with pipelined(self._connection):
             self._connection.execute(self._texts.lock, (self._locks.space, self._locks.of(locked)), prepare=True)
             # Not prepared: a plan for any key and any IDs would read all of a key for one of its IDs.

@@ -83,7 +83,25 @@ class Quick:
                 refused = refused or _refusal(error, changes)
             if refused is None:
                 return Taken(done=all_new)
-            return Taken(done=False, suspect=refused.place if isinstance(refused, PoisonIn) else None)
+            return Taken(done=False, suspects=[refused.place] if isinstance(refused, PoisonIn) else [])
+
+    def screened(self, batch: Sequence[Delivered], entities: Sequence[Entity]) -> list[int]:
+        """Give the places of what the tables would probably refuse, outside of a transaction. Writes nothing."""
+        found: list[int] = []
+        for begun, part, entity in _parts([delivered.change for delivered in batch], entities):
+            statements = self._entities[entity.name]
+            if part[0].verb is _DELETE or statements.screen is None:
+                continue
+            try:
+                with poison_in(begun, part):
+                    rows = self._run(statements.screen, statements.rows(part))
+                    found.extend(begun + place - 1 for (place,) in rows)
+            except PoisonIn as poison:
+                found.append(poison.place)
+            except Poison:
+                # A condition that fails for some row itself: it says nothing of the others.
+                continue
+        return found
 
     def _written(self, changes: Sequence[Change], entities: Sequence[Entity]) -> Poison | None:
         """Write the rows; give what is refused here, or by an answer that is read meanwhile."""

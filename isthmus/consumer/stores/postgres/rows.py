@@ -30,8 +30,18 @@ def written_columns(mapping: TableMapping) -> list[str]:
 class EntityStatements:
     """The statements for one entity type. `columns` are those of the real table, by name."""
 
-    def __init__(self, entity: str, mapping: TableMapping, columns: Mapping[str, Column], shape: Shape) -> None:
+    def __init__(
+        self,
+        entity: str,
+        mapping: TableMapping,
+        columns: Mapping[str, Column],
+        shape: Shape,
+        *,
+        screen: str | None = None,
+    ) -> None:
         self.shape = shape
+        self.screen = screen
+        """Takes the arrays of the upsert, and gives the places, from 1, of what would be refused. See `screening`."""
         self._templates = KeyTemplates(entity, mapping.keys)
         self._fields = tuple(mapping.columns)
         self._values = mapping.values

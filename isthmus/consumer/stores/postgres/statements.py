@@ -88,6 +88,10 @@ WAITING = f"""SELECT {_WAITING},
     FROM {{s}}.parked p WHERE p.key = %(key)s AND (%(only)s::text[] IS NULL OR p.txn = ANY (%(only)s::text[]))
     ORDER BY p.version, p.place LIMIT %(most)s OFFSET %(skip)s"""
 """Gives rows of `isthmus.consumer.stores.lot.Waiting`."""
+_WAITING_OF_KEYS = f"""SELECT waiting.* FROM unnest(%(keys)s::text[]) AS k (key) CROSS JOIN LATERAL (SELECT {_WAITING},
+        EXISTS (SELECT 1 FROM {{s}}.audit a WHERE a.key = p.key AND a.txn = p.txn AND a.deed = 'edit')
+    FROM {{s}}.parked p WHERE p.key = k.key AND (%(only)s::text[] IS NULL OR p.txn = ANY (%(only)s::text[]))
+    ORDER BY p.version, p.place LIMIT %(each)s) AS waiting"""
 _ROW_SETTLED = f"""SELECT txn FROM {{s}}.settled
     WHERE txn >= '{SETTLED_ROW_PREFIX}' AND txn < '{beyond(SETTLED_ROW_PREFIX)}' LIMIT 1"""
 _PLAIN = """SELECT NOT (EXISTS (SELECT 1 FROM {s}.fence WHERE source = ANY (%s::text[]) AND epoch > %s)
@@ -116,7 +120,7 @@ _TEXTS = {
     "parked": """SELECT p.key, p.txn, p.rowhash FROM {s}.parked p
         JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON p.key = j.key AND p.txn = j.txn""",
     "told": "SELECT key, txn, outcome FROM {s}.history WHERE key = ANY (%s::text[]) AND txn = ANY (%s::text[])",
-    "waiting": WAITING,
+    "waiting": _WAITING_OF_KEYS,
     "plain": _PLAIN + " OR EXISTS (" + _ROW_SETTLED + "))",
     # Where the IDs to be asked for as settled have the changes' rows among them.
     "plain_by_rows": _PLAIN + ")",

@@ -30,6 +30,7 @@ from isthmus.consumer.stores.postgres.own import (
 from isthmus.consumer.stores.postgres.pruning import Pruning, Turns, make_months
 from isthmus.consumer.stores.postgres.quick import Quick
 from isthmus.consumer.stores.postgres.rows import EntityStatements, Found, written_columns
+from isthmus.consumer.stores.postgres.screening import screen_of
 from isthmus.consumer.stores.postgres.statements import Statements, gate_values
 from isthmus.consumer.stores.postgres.unit import PostgresUnit
 from isthmus.consumer.stores.postgres.watchdog import Watchdog
@@ -39,6 +40,8 @@ from isthmus.payloads import Payloads
 
 _ALONE = 500
 """Transactions after a deadlock whose effects run alone: PostgreSQL waits a second before it looks for the next one."""
+_WARY = 8
+"""Batches that are screened before they are written, once a table has refused something: poison seldom comes alone."""
 
 Opening = Callable[[], tuple[Connection, Found]]
 """Opens a connection and reads what the user's tables are like."""
@@ -189,6 +192,8 @@ class PostgresSession:
         # Rows that were discarded before their keys were known are so rare that the quick way asks for them only once
         # it is known that there are some.
         self._asks_rows = False
+        self._wary = 0
+        self._is_screened = False
 
     def connected(self) -> Connection:
         """Give the connection, made anew where it was lost."""
@@ -231,13 +236,25 @@ class PostgresSession:
         connection = self.connected()
         with self._undoing(connection), translated():
             self._watchdog.arm(connection)
-            connection.execute(BEGIN)
             quick = Quick(connection, self._texts, self._found, self._locks, asks_rows=self._asks_rows)
+            # Whoever was told of suspects comes again without them.
+            is_screened, self._is_screened = self._is_screened, False
+            if self._wary and not is_screened:
+                if found := quick.screened(batch, entities):
+                    return self._suspected(found)
+                is_screened, self._wary = True, self._wary - 1
+            connection.execute(BEGIN)
             taken = quick.take(batch, entities, now_ms, history=history)
             if taken.done:
                 confirm()
             # A constraint that is asked only at the commit refuses here; the other way finds whose it is.
-            return taken if taken.done and _committed(connection) else self._not_taken(connection, taken)
+            if taken.done and _committed(connection):
+                return taken
+            self._not_taken(connection)
+            if not taken.suspects:
+                return Taken(done=False)
+            others = [] if is_screened else quick.screened(batch, entities)
+            return self._suspected(sorted({*taken.suspects, *others}))
 
     def close(self) -> None:
         """Give the connection back."""
@@ -246,11 +263,14 @@ class PostgresSession:
             self._connection.close()
             self._connection = None
 
+    def _suspected(self, places: Sequence[int]) -> Taken:
+        self._is_screened, self._wary = True, _WARY
+        return Taken(done=False, suspects=places)
+
     @staticmethod
-    def _not_taken(connection: Connection, taken: Taken) -> Taken:
+    def _not_taken(connection: Connection) -> None:
         if connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
             connection.execute("ROLLBACK")
-        return taken._replace(done=False)
 
     @contextmanager
     def _undoing(self, connection: Connection) -> Iterator[None]:
@@ -289,8 +309,11 @@ def _committed(connection: Connection) -> bool:
 def _statements(connection: Connection, entity: Entity, mapping: TableMapping) -> EntityStatements:
     try:
         # Before the columns: what is altered between the two shows then.
-        shape = Shape(connection, mapping, written_columns(mapping))
-        return EntityStatements(entity.name, mapping, columns_of(connection, mapping), shape)
+        written = written_columns(mapping)
+        shape = Shape(connection, mapping, written)
+        columns = columns_of(connection, mapping)
+        screen = screen_of(connection, mapping, written, columns)
+        return EntityStatements(entity.name, mapping, columns, shape, screen=screen)
     except KeyError:
         # Dropped since the start: the check says which one, and what mends it.
         check_mapping(connection, entity)

@@ -97,10 +97,10 @@ class PostgresUnit:
                 found = self._run(self._texts.held_of, (text_array(list(keys)), each))
             return [Held(*row[:-1]) for row in found]
 
-    def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
-        """Give the first of what is parked of a key."""
+    def waiting(self, keys: Sequence[str], each: int, *, only: Collection[str] = ()) -> list[Waiting]:
+        """Give the first of what is parked of these keys."""
         self._patience()
-        return self._looks.waiting(key, most, only)
+        return self._looks.waiting(keys, each, only)
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows by key, locked."""

@@ -5,9 +5,8 @@ meet (a fence, the parking lot, a ledger, a settled ID) makes it go the other wa
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 import orjson
 
@@ -17,7 +16,7 @@ from isthmus.consumer.stores.poisoned import PoisonIn
 from isthmus.consumer.stores.port import Delivered, Entity
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
-from isthmus.consumer.stores.sqlite.rows import EntityStatements
+from isthmus.consumer.stores.sqlite.rows import EntityStatements, one_by_one
 from isthmus.consumer.stores.sqlite.trail import LAST_PLACE, TELL_APPLIED
 from isthmus.errors import Poison
 
@@ -70,18 +69,9 @@ def _write(
         values = (lambda change, key=rows.key: key(change.key)) if deletes else rows.values
         try:
             with translated():
-                connection.executemany(rows.delete if deletes else rows.upsert, _told(changes, run, values, begun))
+                connection.executemany(rows.delete if deletes else rows.upsert, one_by_one(changes, run, values, begun))
         except Poison as poison:
             raise PoisonIn(poison, begun[0]) from poison
-
-
-def _told(
-    changes: Sequence[Change], places: Iterable[int], values: Callable[[Change], Sequence[Any]], begun: list[int]
-) -> Iterator[Sequence[Any]]:
-    """Give the rows; while one is being written, its place stands in `begun`: SQLite does not say which it refuses."""
-    for place in places:
-        begun[0] = place
-        yield values(changes[place])
 
 
 def _plain(connection: sqlite3.Connection, batch: Sequence[Delivered]) -> bool:

@@ -3,7 +3,7 @@
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from operator import itemgetter
@@ -141,6 +141,15 @@ class EntityStatements:
             return self.key(key)
         except Poison:
             return None
+
+
+def one_by_one(
+    changes: Sequence[Change], places: Iterable[int], values: Callable[[Change], Sequence[Any]], begun: list[int]
+) -> Iterator[Sequence[Any]]:
+    """Give the rows; while one is being written, its place stands in `begun`: SQLite does not say which it refuses."""
+    for place in places:
+        begun[0] = place
+        yield values(changes[place])
 
 
 def _places(count: int) -> list[str]:

@@ -196,7 +196,7 @@ class SqliteSession:
                         raise _NotPlain  # noqa: TRY301 - it undoes what was written
                     confirm()
             except PoisonIn as poison:
-                return Taken(done=False, suspect=poison.place)
+                return Taken(done=False, suspects=[poison.place])
             except (_NotPlain, Poison, Undone):
                 # Whose fault it was is not known. The other way finds it.
                 return Taken(done=False)

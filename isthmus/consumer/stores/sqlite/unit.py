@@ -12,11 +12,11 @@ from isthmus.change import Change, Verb, settled_row
 from isthmus.consumer.deciding import Guard, Memory
 from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.lot import Waiting
-from isthmus.consumer.stores.poisoned import Undone
+from isthmus.consumer.stores.poisoned import PoisonIn, Undone
 from isthmus.consumer.stores.port import Entity, Log, NoPlaces
 from isthmus.consumer.stores.sqlite import statements as sql
 from isthmus.consumer.stores.sqlite.errors import translated
-from isthmus.consumer.stores.sqlite.rows import EntityStatements
+from isthmus.consumer.stores.sqlite.rows import EntityStatements, one_by_one
 from isthmus.consumer.stores.sqlite.trail import Trails
 from isthmus.consumer.stores.sqlite.transaction import SqliteTransaction, refusing
 from isthmus.errors import Fatal, Poison
@@ -75,11 +75,12 @@ class SqliteUnit:
         with translated():
             return [sql.held_of(row) for key in keys for row in self._connection.execute(sql.HELD_OF, (key, each))]
 
-    def waiting(self, key: str, most: int, *, only: Collection[str] = ()) -> list[Waiting]:
-        """Give the first of what is parked of a key."""
-        names = {"key": key, "most": most, "skip": 0, "only": _json(list(only)) if only else None}
+    def waiting(self, keys: Sequence[str], each: int, *, only: Collection[str] = ()) -> list[Waiting]:
+        """Give the first of what is parked of these keys."""
+        names = {"most": each, "skip": 0, "only": _json(list(only)) if only else None}
+        run = self._connection.execute
         with translated():
-            return [sql.waiting_of(row) for row in self._connection.execute(sql.WAITING, names)]
+            return [sql.waiting_of(row) for key in keys for row in run(sql.WAITING, {"key": key, **names})]
 
     def previous(self, entity: Entity, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Give the entities' rows by key."""
@@ -100,14 +101,17 @@ class SqliteUnit:
     def write(self, entity: Entity, changes: Sequence[Change]) -> None:
         """Upsert or delete the entities' rows."""
         statements = self._entities[entity.name]
-        many = self._connection.executemany
+        begun = [0]
         # In their order: a delete may make room for what a constraint would refuse, or take along what comes after it.
-        for deletes, run in groupby(changes, _deletes):
-            with refusing(self._connection):
-                if deletes:
-                    many(statements.delete, [statements.key(change.key) for change in run])
-                else:
-                    many(statements.upsert, [statements.values(change) for change in run])
+        for deletes, run in groupby(range(len(changes)), lambda place: changes[place].verb is _DELETE):
+            values = (lambda change: statements.key(change.key)) if deletes else statements.values
+            try:
+                with refusing(self._connection):
+                    self._connection.executemany(
+                        statements.delete if deletes else statements.upsert, one_by_one(changes, run, values, begun)
+                    )
+            except Poison as poison:
+                raise PoisonIn(poison, begun[0]) from poison
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -182,10 +186,6 @@ class SqliteUnit:
         many(sql.EDIT, [(event, *place) for place, event in log.edited.items()])
         many(sql.SETTLE, [(txn, now) for txn in log.settled])
         many(sql.AUDIT, [sql.audit_row(audited, now) for audited in log.audit])
-
-
-def _deletes(change: Change) -> bool:
-    return change.verb is _DELETE
 
 
 def _json(value: Any) -> str:
