@@ -105,6 +105,12 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.parked_oldest = Gauge(
+            "isthmus_parked_oldest_timestamp_seconds",
+            "When the oldest change that is parked for this reason was first parked.",
+            ["reason"],
+            registry=registry,
+        )
         self.parked = Counter(
             "isthmus_parked_total", "Changes put into the parking lot.", ["reason"], registry=registry
         )
@@ -114,11 +120,24 @@ class Metrics:
             ["mode"],
             registry=registry,
         )
+        self.gates_unknown = Gauge(
+            "isthmus_gates_unknown", "Gates of which it is not known whether they are open: closed.", registry=registry
+        )
+        self.gates_closed_since = Gauge(
+            "isthmus_gates_closed_since_timestamp_seconds",
+            "Since when the gate is closed that is so for longest and has no known end; 0: none is.",
+            registry=registry,
+        )
         self.held_keys = Gauge("isthmus_held_keys", "Keys with something held.", registry=registry)
         self.held_changes = Gauge("isthmus_held_changes", "Changes that closed gates hold.", registry=registry)
         self.held_since = Gauge(
             "isthmus_held_since_timestamp_seconds",
             "When the oldest held change was held; 0: none is.",
+            registry=registry,
+        )
+        self.held_drainable = Gauge(
+            "isthmus_held_drainable_keys",
+            "Keys with something held that no gate kept back when somebody last went to drain them.",
             registry=registry,
         )
         self.drained = Counter(

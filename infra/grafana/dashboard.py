@@ -150,6 +150,12 @@ PANELS: Final[tuple[tuple[str, int, tuple[Panel, ...]], ...]] = (
                 {"{{reason}}": "max by (reason) (isthmus_parked_keys)"},
             ),
             Panel(
+                "How old is the oldest parked change?",
+                "By reason. The dead-letter queue keeps its copy for 14 days; docs/runbook.md says how to get it out.",
+                "s",
+                {"{{reason}}": "time() - min by (reason) (isthmus_parked_oldest_timestamp_seconds)"},
+            ),
+            Panel(
                 "What is being parked?",
                 "Changes put into the parking lot. Very many for one reason at once: a bad release of a translator.",
                 "cps",
@@ -160,6 +166,40 @@ PANELS: Final[tuple[tuple[str, int, tuple[Panel, ...]], ...]] = (
                 "The same transaction ID with another row hash. Anything but 0: the cursor of a source is not unique.",
                 "short",
                 {"mismatches": "sum(increase(isthmus_rowhash_mismatches_total[1h]))"},
+            ),
+        ),
+    ),
+    (
+        "What do gates hold?",
+        8,
+        (
+            Panel(
+                "Which gates are closed?",
+                "By what they do: `hold` keeps changes back, `wait` lets every shard stand. `unknown` is closed too.",
+                "none",
+                {
+                    # Each process reads all gates.
+                    "{{mode}}": "max by (mode) (isthmus_gates_closed)",
+                    "unknown": "max(isthmus_gates_unknown)",
+                },
+            ),
+            Panel(
+                "How many changes are held?",
+                "And how many keys are free to be drained: for long above 0 while nothing is drained is wrong.",
+                "short",
+                {"changes": "max(isthmus_held_changes)", "keys to drain": "max(isthmus_held_drainable_keys)"},
+            ),
+            Panel(
+                "How fast does it drain?",
+                "Held changes that were decided after their gate had opened, by what became of them.",
+                "cps",
+                {"{{outcome}}": f"sum by (outcome) (rate(isthmus_drained_total[{RATE}]))"},
+            ),
+            Panel(
+                "How old is the oldest held change?",
+                "It grows while its gate is closed. `isthmus gate list` says who closed it, why and until when.",
+                "s",
+                {"age": "time() - (max(isthmus_held_since_timestamp_seconds) > 0)"},
             ),
         ),
     ),

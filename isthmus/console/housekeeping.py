@@ -17,7 +17,10 @@ FIRST_PRUNING = 60.0
 """Seconds after the start: by then the pipeline runs, and one that is started again and again still forgets."""
 PRUNE_EVERY = 3600.0
 LOOK_EVERY = 5.0
-"""Seconds between two looks into the parking lot."""
+"""Seconds between two looks into the parking lot, at the least."""
+_LOOK_RARELY = 60.0
+_REST = 20
+"""How many times as long as a look took nobody looks again: of a very large lot a store reads a gigabyte each time."""
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -45,6 +48,7 @@ class Housekeeping:
         self._clock = clock
         self._stop = stop
         self._parked = metrics.parked_keys
+        self._oldest = metrics.parked_oldest
         self._on_duty = on_duty
         self._look_failed = False
 
@@ -52,15 +56,19 @@ class Housekeeping:
         """Keep house until a stop is requested. What fails is logged, and tried again at its next time."""
         prune_at = self._clock.monotonic() + FIRST_PRUNING
         while not self._stop.requested():
+            pause = LOOK_EVERY
             if self._on_duty():
+                begun = self._clock.monotonic()
                 self._look()
+                pause = min(_LOOK_RARELY, max(pause, _REST * (self._clock.monotonic() - begun)))
                 if self._clock.monotonic() >= prune_at:
                     self._prune()
                     prune_at = self._clock.monotonic() + PRUNE_EVERY
             else:
                 # Another one tells it now; what stood here would stay for ever.
                 self._parked.clear()
-            self._stop.wait(LOOK_EVERY)
+                self._oldest.clear()
+            self._stop.wait(pause)
 
     def _look(self) -> None:
         try:
@@ -75,8 +83,10 @@ class Housekeeping:
         self._look_failed = False
         # Cleared: a reason for which nothing is parked any more leaves no number behind.
         self._parked.clear()
+        self._oldest.clear()
         for reason in reasons:
             self._parked.labels(reason.reason).set(reason.keys)
+            self._oldest.labels(reason.reason).set(reason.since_ms / 1000)
 
     def _prune(self) -> None:
         now_ms = self._clock.now_ms()

@@ -13,6 +13,7 @@ from isthmus.console.declaring import standing_gates
 from isthmus.console.gatelist import held_as_json
 from isthmus.console.kcl.fanout import is_registered
 from isthmus.console.owners import Owner, owners
+from isthmus.console.parkedlist import reasons_as_json
 from isthmus.console.producing import open_source
 from isthmus.console.progress import checkpoints_of, counted, leases_of
 from isthmus.console.wiring import Wiring, reader_of
@@ -181,7 +182,7 @@ class Standing:
         try:
             # What is parked is told without versions, and so without the user's own code.
             reader = reader_of(self._wiring.settings, [])
-            parked = [reason._asdict() for reason in reader.parked_by_reason()]
+            parked = reasons_as_json(reader.parked_by_reason())
             held = held_as_json(reader.held_by_gate()) if isinstance(reader, HeldReader) else []
         except IsthmusError as error:
             return {"held": None, "parked": None, "front_office": {"trouble": str(error)}}

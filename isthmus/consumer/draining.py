@@ -10,7 +10,7 @@ from isthmus.checkpoint.gates import View
 from isthmus.clock import Clock
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.gates import Gatekeeper, OpenGates, Outdated, stand
-from isthmus.consumer.stores.held import HeldReader, Holding
+from isthmus.consumer.stores.held import HeldGate, HeldReader, Holding
 from isthmus.consumer.stores.port import Entity
 from isthmus.consumer.unheld import Portions
 from isthmus.errors import IsthmusError, Transient
@@ -92,12 +92,17 @@ class Drainer:
 
     def sweep(self) -> int:
         """Drain all that no gate keeps back now; give how many changes. Raises as a unit does, and `Outdated`."""
-        number, after = 0, ""
+        number, free, after = 0, 0, ""
         while not self._stop.requested() and (heads := self._store.held_heads(after=after, most=_KEYS)):
             view = self._gates.view()
             if view.waits is not None:
+                free = 0
                 break
             keys = [head.key for head in heads if not self._is_kept_back(view, head.source, head.entity, head.key)]
+            free += len(keys)
+            if keys:
+                # Told before they are tried: whatever is in their way, or hangs, they have been told.
+                self._metrics.held_drainable.set(free)
             while keys and not self._stop.requested():
                 begun = self._clock.monotonic()
                 done, keys = self._braked(keys, max(1, self._portion // len(keys)))
@@ -105,6 +110,7 @@ class Drainer:
                 if done:
                     self._rest(done, begun)
             after = heads[-1].key
+        self._metrics.held_drainable.set(free)
         return number
 
     def _wait(self, seconds: float, revision: int) -> bool:
@@ -117,7 +123,12 @@ class Drainer:
 
     def _turn(self, view: View) -> bool:
         """Sweep once; say whether there may be more to do soon."""
-        if view.waits is not None or not self._on_duty():
+        on_duty = self._on_duty()
+        if not on_duty:
+            # Another one tells it now; what stood here would stay for ever.
+            self._numbers(())
+        if view.waits is not None or not on_duty:
+            self._metrics.held_drainable.set(0)
             return False
         try:
             number = self.sweep()
@@ -146,7 +157,9 @@ class Drainer:
     def _tell(self) -> None:
         if self._reader is None:
             return
-        found = self._reader.held_by_gate()
+        self._numbers(self._reader.held_by_gate())
+
+    def _numbers(self, found: Sequence[HeldGate]) -> None:
         self._metrics.held_keys.set(sum(each.keys for each in found))
         self._metrics.held_changes.set(sum(each.changes for each in found))
         self._metrics.held_since.set(min((each.since_ms for each in found), default=0) / 1000)

@@ -90,6 +90,7 @@ class GateReader:
         self._others = others
         self._mirrored = Mirrored()
         self._lock = threading.Lock()
+        self._found: Sequence[Gate] = ()
         self._told: dict[str, Closing] = {}
         self._failed = False
 
@@ -115,6 +116,7 @@ class GateReader:
             self._mirrored.done(changed)
         with self._lock:
             self._readings.read(found, asked)
+        self._found = found
 
     def run(self, stop: Stop) -> None:
         """Read until a stop is requested. Whatever goes wrong is told once; then everything waits, and it is tried on.
@@ -163,6 +165,10 @@ class GateReader:
         for mode in Mode:
             number = sum(closing.mode is mode for closing in now.values())
             self._metrics.gates_closed.labels(str(mode)).set(number)
+        self._metrics.gates_unknown.set(sum(closing.state is State.UNKNOWN for closing in now.values()))
+        endless = {gate.name for gate in self._found if gate.until_ms is None}
+        since = [each.since_ms for each in now.values() if each.state is State.CLOSED and each.name in endless]
+        self._metrics.gates_closed_since.set(min(since, default=0) / 1000)
 
 
 class AskedGates(GateReader):

@@ -356,9 +356,24 @@ class StoreLifeContract:
         world.apply(untranslated(1, "a"), untranslated(2, "a"), untranslated(1, "b"), upsert(1, "c", note="wrong"))
         world.apply(upsert(1, "d"), delete(2, "d"), event(1, "e"))
         reader = world.office.reader()
-        assert reader.parked_by_reason() == [("no-airport", 2, 3), ("contract", 1, 1)]
+        assert [each[:3] for each in reader.parked_by_reason()] == [("no-airport", 2, 3), ("contract", 1, 1)]
         counts = {"guards": 1, "deleted": 1, "ledger": 1, "settled": 0, "outbox": 4, "parked_keys": 3}
         assert reader.counts() == {**counts, "parked_changes": 4, "history_applied": 3}
+
+    def test_the_reader_tells_since_when_the_oldest_of_each_reason_is_parked(self, world: World) -> None:
+        moments = []
+        for changes in ([untranslated(1, "a"), event(1, "e", note="wrong")], [untranslated(1, "b")], [event(2, "e")]):
+            world.clock.move(60)
+            world.apply(*changes)
+            moments.append(world.clock.now_ms())
+        first, second, third = moments
+        since = {each.reason: each.since_ms for each in world.office.reader().parked_by_reason()}
+        # What waits behind another one is told with the moment of the key, where nothing else is known of it.
+        assert since.pop("behind") in {first, third}
+        assert since == {"no-airport": first, "contract": first}
+        world.apply(upsert(2, "a"))
+        since = {each.reason: each.since_ms for each in world.office.reader().parked_by_reason()}
+        assert since["no-airport"] == second
 
     # setting up
 

@@ -11,7 +11,7 @@ from isthmus.consumer.stores.dynamodb.heads import Head, head_of, with_parked
 from isthmus.consumer.stores.lot import ParkedKey, Selection
 from isthmus.consumer.stores.port import Refusal
 from isthmus.errors import Poison
-from tests.contract.dynamodb_lot import office, prune
+from tests.contract.dynamodb_lot import discard, office, prune
 from tests.contract.store_contract import world
 from tests.fakes.dynamodb_desk import PlainOffice
 from tests.fakes.store_world import World, delivered, event, untranslated
@@ -90,6 +90,21 @@ def test_several_things_that_are_said_are_true_of_one_change(world: World, offic
     assert found(key="k", reason="nothing") == []
     assert found(key="nobody") == []
     assert lot.parked_keys(Selection(key="k"), after="k") == []
+
+
+def test_the_oldest_of_a_reason_is_told_by_its_keys_perhaps_too_early_and_never_too_late(
+    world: World, office: PlainOffice
+) -> None:
+    moments = []
+    for change in (event(1, note="wrong"), untranslated(1, "b"), untranslated(2)):
+        world.apply(change)
+        moments.append(world.clock.now_ms())
+        world.clock.move(60)
+    since = {each.reason: each.since_ms for each in office.reader().parked_by_reason()}
+    assert since == {"contract": moments[0], "no-airport": moments[0]}
+    assert discard(world, "k", "k-1", "k-2") == 2
+    since = {each.reason: each.since_ms for each in office.reader().parked_by_reason()}
+    assert since == {"no-airport": moments[1]}
 
 
 def test_a_key_is_read_on_where_the_last_page_ended(world: World, office: PlainOffice) -> None:

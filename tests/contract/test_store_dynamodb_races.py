@@ -290,9 +290,9 @@ def test_what_is_parked_is_counted_without_reading_anything_else(office: DynamoO
     decide(office, thing(office), untranslated(1, "a"), untranslated(2, "a"), untranslated(1, "b"))
     reader = office.reader()
     reader._requests._client = Unread()
-    assert reader.parked_by_reason() == [("no-airport", 2, 3)]
+    assert [each[:3] for each in reader.parked_by_reason()] == [("no-airport", 2, 3)]
     decide(office, thing(office), upsert(3, "a"))
-    assert reader.parked_by_reason() == [("no-airport", 1, 1)]
+    assert [each[:3] for each in reader.parked_by_reason()] == [("no-airport", 1, 1)]
 
 
 def test_a_crash_while_parked_changes_are_freed_leaves_no_line_of_them(office: DynamoOffice) -> None:

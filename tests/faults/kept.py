@@ -12,6 +12,7 @@ import orjson
 from isthmus.change import Change, Verb
 from isthmus.clock import from_rfc3339
 from isthmus.codec import decode, encode
+from isthmus.console.housekeeping import Housekeeping
 from isthmus.consumer.deadletters.letters import event_of, letter_of
 from isthmus.consumer.deadletters.port import MOST_BYTES, Letter, Message
 from isthmus.consumer.deadletters.reading import waiting_in
@@ -19,13 +20,15 @@ from isthmus.consumer.redrive import TransactionalRedriver
 from isthmus.consumer.stores.lot import Waiting
 from isthmus.consumer.stores.sqlite.store import SqliteStore
 from isthmus.payloads import Folder
-from tests.fakes.clock import FakeClock
+from isthmus.settings import Store
+from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.letters_desk import Desk, letters_of
 from tests.fakes.mailbox import MemoryMailbox
 from tests.fakes.payloads import MemoryPayloads
 from tests.fakes.processor_desk import raw_record
 from tests.fakes.sqlite_office import SqliteOffice
 from tests.fakes.store_world import event, untranslated, upsert
+from tests.faults.alarms import AgeAlarm
 from tests.faults.front import Front, front
 from tests.faults.row import Context, Result
 from tests.simulation.ground import folder
@@ -141,6 +144,7 @@ _KEPT_DAYS: Final = 14
 _EXPIRED: Final = "a letter that the queue forgot"
 _TOO_OLD: Final = "a letter parked longer ago than its memory"
 _FRESH: Final = "a letter that was redriven in time"
+_HALF: Final = "a day on which something is parked for half of that time"
 
 
 class Forgetting(MemoryMailbox):
@@ -165,14 +169,20 @@ class Forgetting(MemoryMailbox):
 
 
 def forgotten_by_the_queue(context: Context) -> Result:
-    """F53: letters lie for days, some longer than the queue keeps them: the lot has all of it, and all comes out."""
-    result = Result.expecting([_EXPIRED, _TOO_OLD, _FRESH])
+    """F53: letters lie for days, some longer than the queue keeps them: the lot has all of it, and all comes out.
+
+    The alarm is asked on each day: by its own expression, on what the consumer's housekeeping counts.
+    """
+    result = Result.expecting([_EXPIRED, _TOO_OLD, _FRESH, _HALF])
+    alarm = AgeAlarm("ParkedTooLong")
+    if alarm.seconds * 1000 * 2 != _KEPT_DAYS * _DAY_MS:
+        result.violated(f"the alarm comes after {alarm.seconds} s, which is not half of {_KEPT_DAYS} days")
     with folder() as place:
         office = SqliteOffice(place)
         for seed in range(context.first, context.first + context.goal):
             desk = Desk(office.fresh())
             try:
-                for sentence in _Weeks(desk, random.Random(seed), result).run():
+                for sentence in _Weeks(desk, random.Random(seed), result, alarm).run():
                     result.violated(f"seed {seed}: {sentence}")
             finally:
                 desk.world.close()
@@ -184,8 +194,8 @@ def forgotten_by_the_queue(context: Context) -> Result:
 class _Weeks:
     """Some weeks of a front office: poison comes, its letters are sent late, and are redriven later still."""
 
-    def __init__(self, desk: Desk, chance: random.Random, result: Result) -> None:
-        self._desk, self._chance, self._result = desk, chance, result
+    def __init__(self, desk: Desk, chance: random.Random, result: Result, alarm: AgeAlarm) -> None:
+        self._desk, self._chance, self._result, self._alarm = desk, chance, result, alarm
         desk.mailbox = self._queue = Forgetting(desk.clock)
         desk.remake = self._remake
         self._mended = False
@@ -195,9 +205,9 @@ class _Weeks:
         for _ in range(self._chance.randint(1, 3)):
             self._poison()
             # The queue may have been away meanwhile: the outbox keeps what is older than a letter can get.
-            self._pass(self._chance.choice([0, 1, 6, 20]))
+            yield from self._pass(self._chance.choice([0, 1, 6, 20]))
             self._send()
-            self._pass(self._chance.choice([0, 6, 13, 15]))
+            yield from self._pass(self._chance.choice([0, 6, 13, 15]))
         yield from self._nothing_lost()
         self._mended = True
         lying, now = dict(self._queue.lying), self._desk.clock.now_ms()
@@ -212,6 +222,7 @@ class _Weeks:
         for key in sorted({row["key"] for row in self._desk.world.office.own("parked")}):
             self._retry(key)
         yield from self._all_took_effect()
+        yield from self._alarmed()
 
     def _poison(self) -> None:
         number = len(self._changes)
@@ -231,9 +242,28 @@ class _Weeks:
         assert isinstance(office, SqliteOffice)
         office.run("DELETE FROM isthmus_outbox")
 
-    def _pass(self, days: int) -> None:
-        for clock in (self._desk.clock, self._desk.world.clock):
-            clock.move(days * _DAY_MS / 1000)
+    def _pass(self, days: int) -> Iterator[str]:
+        for _ in range(days):
+            for clock in (self._desk.clock, self._desk.world.clock):
+                clock.move(_DAY_MS / 1000)
+            yield from self._alarmed()
+
+    def _alarmed(self) -> Iterator[str]:
+        """Compare the alarm with what lies there: no day too late, and none too early."""
+        world, clock = self._desk.world, FakeClock()
+        assert isinstance(world.office, SqliteOffice)
+        stop = FakeStop(clock)
+        clock.at(1.0, stop.request)
+        settings = Store.model_construct(delete_memory_days=30, history_days=7)
+        # One look, by a clock of its own: it forgets nothing before a minute has passed.
+        reader, metrics = world.office.reader(), world.metrics
+        Housekeeping(world.store, reader, settings, clock=clock, stop=stop, metrics=metrics).run()
+        now = world.clock.now_ms()
+        parked = world.office.run("SELECT reason, min(first_at) FROM isthmus_parked GROUP BY reason")
+        old = {reason for reason, first_ms in parked if now - first_ms > _KEPT_DAYS * _DAY_MS / 2}
+        self._result.struck(_HALF, len(old))
+        if (firing := self._alarm.firing(metrics, now)) != old:
+            yield f"the alarm fires for {sorted(firing)}, and must for {sorted(old)}"
 
     def _nothing_lost(self) -> Iterator[str]:
         lot = {row["txn"] for row in self._desk.world.office.own("parked")}

@@ -71,10 +71,10 @@ LOT_ROWS: Final = (
                 1_000,
                 20,
                 kept.forgotten_by_the_queue,
-                "the matrix's S, and no number in it: real store and redrives, weeks of virtual time",
+                "the matrix's S, and no number in it: real store and redrives, weeks of virtual time; the alarm by the "
+                "expression of infra/prometheus, each day",
             ),
         ),
-        "the alarm at half: nothing in the product says yet how old the oldest letter or parked change is.",
     ),
     Row(
         "F54",

@@ -80,7 +80,7 @@ def tells_where_it_stands(shop: Shop) -> None:
     said = shop.command("status")
     assert f"alive: process {shop.children[-2].child.pid} on " in said.out
     assert "…" not in said.out
-    assert "translate-failed: 1 keys, 1 changes" in said.out
+    assert f"translate-failed: 1 keys, 1 changes, oldest since {found['parked'][0]['oldest_since']}\n" in said.out
 
 
 def tells_what_became_of_an_entity(shop: Shop) -> None:
@@ -139,6 +139,7 @@ def test_run_does_both_and_ends_with_130_on_ctrl_c(shop: Shop) -> None:
         'isthmus_changes_published_total{source="customers"}',
         'isthmus_changes_total{outcome="applied"',
         'isthmus_parked_keys{reason="translate-failed"} 1.0',
+        'isthmus_parked_oldest_timestamp_seconds{reason="translate-failed"} ',
     )
     until(lambda: all(line in page(port, "metrics") for line in shown), f"{shown} in the metrics")
     assert page(port, "healthz") == "ok\n"

@@ -22,7 +22,18 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.planted import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("isthmus", "examples", "tests", "docs", "pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "Makefile")
+COPIED = (
+    "isthmus",
+    "examples",
+    "tests",
+    "docs",
+    "infra",
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "CHANGELOG.md",
+    "Makefile",
+)
 SECONDS = 300
 """A planted bug may make a test wait for ever: that is caught too."""
 CLEAN_SECONDS = 3600

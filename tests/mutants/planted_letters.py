@@ -7,6 +7,9 @@ SQLITE = "tests/contract/test_store_sqlite.py::"
 POSTGRES = "tests/contract/test_store_postgres.py::"
 DYNAMO = "tests/contract/test_store_dynamodb.py::"
 OUTBOX, LETTERS = "TestOutbox", "TestLetters"
+OLDEST = "TestStore::test_the_reader_tells_since_when_the_oldest_of_each_reason_is_parked"
+SQLITE_LOT = "tests/contract/test_sqlite_lot.py"
+PARTS = "tests/unit/test_console_parts.py"
 SENDER = "tests/unit/test_dead_letter_sender.py"
 PLACE = "tests/unit/test_dead_letter_place.py"
 LOOKING = "tests/unit/test_dlq_looking.py"
@@ -184,5 +187,61 @@ LETTER_MUTANTS: tuple[Mutant, ...] = (
         "            lost = poison.message\n",
         "            raise\n",
         ("tests/contract/test_store_dynamodb_outbox.py",),
+    ),
+    Mutant(
+        "parked: the newest of a reason told as its oldest",
+        "isthmus/consumer/stores/sqlite/reading.py",
+        "min(first) AS first",
+        "max(first) AS first",
+        (SQLITE_LOT,),
+    ),
+    Mutant(
+        "parked: a million rows read whole to count them",
+        "isthmus/consumer/stores/sqlite/reading.py",
+        "min(place) AS first FROM isthmus_parked",
+        "min(place) AS first, min(first_at) FROM isthmus_parked",
+        (SQLITE_LOT,),
+    ),
+    Mutant(
+        "parked: PostgreSQL tells the newest of a key as its oldest",
+        "isthmus/consumer/stores/postgres/reading.py",
+        "min(since)\n    FROM (SELECT reason",
+        "max(since)\n    FROM (SELECT reason",
+        (f"{POSTGRES}{OLDEST}",),
+    ),
+    Mutant(
+        "parked: DynamoDB tells the newest key as the oldest",
+        "isthmus/consumer/stores/dynamodb/reading.py",
+        "since[reason] = min(",
+        "since[reason] = max(",
+        (f"{DYNAMO}{OLDEST}",),
+    ),
+    Mutant(
+        "parked: who was relieved tells for ever how old something was",
+        "isthmus/console/housekeeping.py",
+        "                self._parked.clear()\n                self._oldest.clear()\n",
+        "                self._parked.clear()\n",
+        (PARTS,),
+    ),
+    Mutant(
+        "parked: a reason that is gone stays as old as it was",
+        "isthmus/console/housekeeping.py",
+        "        self._oldest.clear()\n        for reason in reasons:\n",
+        "        for reason in reasons:\n",
+        (PARTS,),
+    ),
+    Mutant(
+        "parked: a lot that takes long to count is counted without a rest",
+        "isthmus/console/housekeeping.py",
+        "max(pause, _REST * (",
+        "max(pause, 0 * (",
+        (PARTS,),
+    ),
+    Mutant(
+        "parked: the alarm comes when the letter is gone",
+        "infra/prometheus/alerts.yml",
+        "> 0.5 * 3600 * 24 * 14",
+        "> 1.0 * 3600 * 24 * 14",
+        ("tests/unit/test_infra_alerts.py",),
     ),
 )

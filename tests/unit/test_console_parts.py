@@ -123,6 +123,8 @@ class House:
         self.broken = False
         self.on_duty = True
         self.reasons: list[ParkedReason] = []
+        self.looks: list[float] = []
+        self.look_takes = 0.0
 
     def prune(self, *, memory_before_ms: int, history_before_ms: int, stop: Any, portion: int = 1000) -> Pruned:
         assert stop is self.stop
@@ -133,6 +135,8 @@ class House:
         return Pruned(1, 0, 0, 0)
 
     def parked_by_reason(self) -> list[ParkedReason]:
+        self.looks.append(self.clock.monotonic())
+        self.clock.move(self.look_takes)
         if self.hidden:
             raise TargetDown("away")
         if self.broken:
@@ -156,6 +160,9 @@ class House:
 
     def parked(self, reason: str) -> float | None:
         return self.metrics.registry.get_sample_value("isthmus_parked_keys", {"reason": reason})
+
+    def oldest(self, reason: str) -> float | None:
+        return self.metrics.registry.get_sample_value("isthmus_parked_oldest_timestamp_seconds", {"reason": reason})
 
 
 def test_what_is_old_is_forgotten_a_minute_after_the_start_and_every_hour() -> None:
@@ -196,7 +203,7 @@ def test_a_count_that_fails_unexpectedly_is_said_once_and_pruning_goes_on() -> N
 
 def test_a_parking_lot_that_is_away_keeps_its_last_numbers() -> None:
     house = House()
-    house.reasons = [ParkedReason("contract", 2, 3)]
+    house.reasons = [ParkedReason("contract", 2, 3, 1_500)]
 
     def hide() -> None:
         house.hidden = True
@@ -207,19 +214,27 @@ def test_a_parking_lot_that_is_away_keeps_its_last_numbers() -> None:
 
 def test_what_is_parked_is_shown_by_reason_and_leaves_when_it_is_gone() -> None:
     house = House()
-    house.reasons = [ParkedReason("contract", 2, 3)]
+    house.reasons = [ParkedReason("contract", 2, 3, 1_500)]
     house.keep(1)
-    assert house.parked("contract") == 2
+    assert (house.parked("contract"), house.oldest("contract")) == (2, 1.5)
     again = House()
-    again.reasons = [ParkedReason("contract", 2, 3)]
+    again.reasons = [ParkedReason("contract", 2, 3, 1_500)]
     again.clock.at(7, again.reasons.clear)
     again.keep(12)
-    assert again.parked("contract") is None
+    assert (again.parked("contract"), again.oldest("contract")) == (None, None)
+
+
+@pytest.mark.parametrize("takes, looks", [(0.1, [0, 5.1, 10.2]), (1.0, [0, 21, 42]), (30.0, [0, 90, 180])])
+def test_a_lot_that_takes_long_to_count_is_counted_less_often(takes: float, looks: list[float]) -> None:
+    house = House()
+    house.look_takes = takes
+    house.keep(looks[-1] + 0.5)
+    assert house.looks == pytest.approx(looks)
 
 
 def test_a_worker_that_is_not_on_duty_prunes_nothing_and_tells_nothing_of_what_is_parked() -> None:
     house = House()
-    house.reasons = [ParkedReason("contract", 2, 3)]
+    house.reasons = [ParkedReason("contract", 2, 3, 1_500)]
 
     def relieve() -> None:
         house.on_duty = False
@@ -227,13 +242,13 @@ def test_a_worker_that_is_not_on_duty_prunes_nothing_and_tells_nothing_of_what_i
     house.clock.at(30, relieve)
     house.keep(3 * HOUR)
     assert house.prunings == []
-    assert house.parked("contract") is None
+    assert (house.parked("contract"), house.oldest("contract")) == (None, None)
 
 
 def test_a_worker_that_comes_on_duty_does_what_is_due() -> None:
     house = House()
     house.on_duty = False
-    house.reasons = [ParkedReason("contract", 2, 3)]
+    house.reasons = [ParkedReason("contract", 2, 3, 1_500)]
 
     def take_over() -> None:
         house.on_duty = True

@@ -8,6 +8,7 @@ import pytest
 
 from isthmus.consumer.braking import Braked
 from isthmus.consumer.draining import Drainer
+from isthmus.consumer.portions import UnitPortions
 from isthmus.consumer.stores.held import HeldHead
 from isthmus.consumer.stores.port import Delivered, Parking
 from isthmus.errors import TargetDown
@@ -103,6 +104,80 @@ def test_what_is_held_drains_soon_after_its_gate_opens_and_its_numbers_are_told(
     desk.runs(200)
     assert told == [(1.0, 5.0), (0.0, 5.0)]
     assert desk.rested == [2, 2, 1]
+
+
+def drainable(desk: Desk) -> float:
+    value: float = desk.world.metrics.held_drainable._value.get()
+    return value
+
+
+def test_what_is_held_before_a_closed_gate_is_not_told_as_drainable(desk: Desk) -> None:
+    told: list[float] = []
+    desk.world.gates.close(BILLING)
+    desk.world.apply(event(1), event(1, "e"))
+    desk.clock.at(90.0, lambda: told.append(drainable(desk)))
+    desk.clock.at(100.0, lambda: desk.world.gates.open(BILLING))
+    desk.runs(200)
+    assert (told, drainable(desk), desk.world.held()) == ([0.0], 0.0, [])
+
+
+def test_keys_of_open_gates_that_something_keeps_from_being_drained_are_told(desk: Desk) -> None:
+    world = desk.world
+    world.gates.close(BOARDS)
+    world.apply(upsert(1, size=-1), upsert(1, "b", size=-1))
+    world.gates.open(BOARDS)
+    brake = desk.brake = NotingBrake(1)
+    told: list[float] = []
+    for moment in (20.0, 45.0):
+        desk.clock.at(moment, lambda: told.append(drainable(desk)))
+    desk.clock.at(50.0, lambda: setattr(brake, "most", 2))
+    desk.runs(120)
+    assert (told, drainable(desk)) == ([2.0, 2.0], 0.0)
+
+
+def test_keys_that_nobody_drains_although_nothing_fails_stay_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.world.gates.close(BILLING)
+    desk.world.apply(event(1))
+    desk.world.gates.open(BILLING)
+    monkeypatch.setattr(UnitPortions, "drain", lambda *_: (0, []))
+    told: list[float] = []
+    for moment in range(5, 200, 5):
+        desk.clock.at(moment, lambda: told.append(drainable(desk)))
+    desk.runs(200)
+    assert set(told) == {1.0}
+
+
+def test_while_every_shard_stands_nothing_is_drainable(desk: Desk) -> None:
+    world = desk.world
+    world.gates.close(BILLING)
+    world.apply(event(1))
+    world.gates.open(BILLING)
+    brake = desk.brake = NotingBrake(0)
+    world.metrics.held_drainable.set(1)
+    world.gates.stand(waits=True)
+    desk.runs(20)
+    assert (drainable(desk), brake.asked) == (0.0, [])
+
+
+def test_who_is_relieved_tells_nothing_of_what_is_held_any_more(desk: Desk) -> None:
+    world = desk.world
+    world.gates.close(BILLING)
+    world.apply(event(1))
+    metrics, told = world.metrics, list[tuple[float, ...]]()
+
+    def numbers() -> None:
+        gauges = (metrics.held_keys, metrics.held_changes, metrics.held_since, metrics.held_drainable)
+        told.append(tuple(gauge._value.get() for gauge in gauges))
+
+    desk.clock.at(10.0, numbers)
+    desk.clock.at(10.0, lambda: metrics.held_drainable.set(1))
+    desk.clock.at(10.0, lambda: setattr(desk, "duty", False))
+    desk.runs(100)
+    numbers()
+    first, last = told
+    assert first[:2] == (1.0, 1.0)
+    assert first[2] > 0
+    assert last == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_while_nothing_opens_it_looks_more_and_more_rarely(desk: Desk) -> None:

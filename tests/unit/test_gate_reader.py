@@ -47,6 +47,10 @@ class Desk:
         value: float = self.metrics.gates_closed.labels(mode)._value.get()
         return value
 
+    def gauge(self, name: str) -> float:
+        value: float = getattr(self.metrics, name)._value.get()
+        return value
+
     def _mirror(self, gates: Sequence[Gate]) -> None:
         if self.mirror_fails:
             raise self.mirror_fails.pop()
@@ -134,6 +138,66 @@ def test_what_nobody_closed_by_hand_may_be_closed_too() -> None:
     now.append(Gate(BILLING, closed=True, reason="its window"))
     reader.look()
     assert [closing.reason for closing in reader.view().holds] == ["its window"]
+
+
+# What is told
+
+
+def declared(desk: Desk, *gates: Gate) -> GateReader:
+    return GateReader(
+        desk.gates,
+        Readings([BILLING]),
+        clock=desk.clock,
+        watch=Attempts("gates", desk.metrics, desk.clock),
+        metrics=desk.metrics,
+        others=lambda _now_ms: gates,
+    )
+
+
+def test_gates_of_which_nothing_is_known_are_told() -> None:
+    desk = Desk()
+    silent = Gate(Covers(source="/shop/a"), closed=True, declared="month-end", unknown=True)
+    reader = declared(desk, silent)
+    # Its item is missing; the other one's probe says nothing.
+    reader.turn()
+    assert desk.gauge("gates_unknown") == 2
+    desk.close(closed=False)
+    reader.turn()
+    assert desk.gauge("gates_unknown") == 1
+    assert desk.gauge("gates_closed_since") == 0
+    desk.gates.error = TargetDown("away")
+    desk.clock.move(LAST_KNOWN_SECONDS + 0.1)
+    reader.turn()
+    assert desk.gauge("gates_unknown") == 1
+
+
+def test_since_when_a_gate_is_closed_is_told_where_nobody_knows_its_end() -> None:
+    desk = Desk()
+    began = desk.clock.now_ms()
+    window = Gate(Covers(entity="a"), closed=True, since_ms=began - 9_000, until_ms=began + 9_000, declared="night")
+    probe = Gate(Covers(entity="b"), closed=True, since_ms=began + 5_000, declared="books")
+    declared(desk, window).turn()
+    assert desk.gauge("gates_closed_since") == 0
+    declared(desk, window, probe).turn()
+    assert desk.gauge("gates_closed_since") == (began + 5_000) / 1000
+    desk.clock.move(2)
+    desk.close()
+    reader = declared(desk, window, probe)
+    reader.turn()
+    assert desk.gauge("gates_closed_since") == (began + 2_000) / 1000
+    desk.close(closed=False)
+    reader.turn()
+    assert desk.gauge("gates_closed_since") == (began + 5_000) / 1000
+
+
+def test_a_gate_that_was_opened_or_has_ended_is_not_told_as_closed() -> None:
+    desk = Desk()
+    desk.close()
+    desk.reader.turn()
+    assert desk.gauge("gates_closed_since") > 0
+    desk.close(closed=False)
+    desk.reader.turn()
+    assert desk.gauge("gates_closed_since") == 0
 
 
 # The mirror

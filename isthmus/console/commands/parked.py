@@ -16,6 +16,7 @@ from isthmus.console.commands.parked_show import show
 from isthmus.console.exits import Exit
 from isthmus.console.lot.telling import key_as_json
 from isthmus.console.lot.walking import keys_of
+from isthmus.console.parkedlist import reasons_as_json
 from isthmus.console.wiring import lot_of
 from isthmus.settings import load
 
@@ -58,7 +59,7 @@ def list_(config: Path, chosen: Chosen, *, as_json: bool, limit: int) -> int:
 
     \b
     With --json, one object:
-      reasons  [{reason, keys, changes}], the most changes first; of everything that is parked
+      reasons  [{reason, keys, changes, oldest_since}], the most changes first; of everything that is parked
       keys     [{key, changes, reason, source, entity, first_at}], by key; null without options
                reason: of its first change that is poison itself
       more     whether there are more than --limit
@@ -70,7 +71,7 @@ def list_(config: Path, chosen: Chosen, *, as_json: bool, limit: int) -> int:
     if chosen.said:
         keys = list(islice(keys_of(lot, chosen.of(settings), page=limit + 1), limit + 1))
     found = {
-        "reasons": [reason._asdict() for reason in reasons],
+        "reasons": reasons_as_json(reasons),
         "keys": None if keys is None else [key_as_json(each) for each in keys[:limit]],
         "more": keys is not None and len(keys) > limit,
     }
@@ -87,8 +88,10 @@ def _print(found: dict[str, Any]) -> None:
         out.print("nothing is parked")
         return
     if found["keys"] is None:
-        reasons = [(row["reason"], f"{row['keys']:,}", f"{row['changes']:,}") for row in found["reasons"]]
-        out.print(table(("REASON", "KEYS", "CHANGES"), reasons))
+        reasons = [
+            (row["reason"], f"{row['keys']:,}", f"{row['changes']:,}", row["oldest_since"]) for row in found["reasons"]
+        ]
+        out.print(table(("REASON", "KEYS", "CHANGES", "OLDEST SINCE"), reasons))
         out.print("\nWhich keys: isthmus parked list --reason REASON, or --all")
         return
     if not found["keys"]:

@@ -48,7 +48,7 @@ def status(config: Path, *, as_json: bool) -> int:
       gates       [{gate, kind, covers, state, mode, since, until, who, reason, ...}] as `isthmus gate list --json`,
                   without what they hold
       held        [{gate, keys, changes, since}]; gate `behind`: what came behind a held change of its key
-      parked      [{reason, keys, changes}]
+      parked      [{reason, keys, changes, oldest_since}]
       front_office  {trouble}
     A trouble is a sentence, or empty; what it kept from being known is null.
     """
@@ -109,7 +109,8 @@ def _print(found: dict[str, Any]) -> None:
     trouble = found["front_office"]["trouble"]
     out.print(f"parked: {trouble}" if trouble else f"parked: {'' if found['parked'] else 'nothing'}".rstrip())
     for row in found["parked"] or []:
-        out.print(f"  {row['reason']}: {row['keys']:,} keys, {row['changes']:,} changes")
+        how_much = f"{row['keys']:,} keys, {row['changes']:,} changes"
+        out.print(f"  {row['reason']}: {how_much}, oldest since {row['oldest_since']}")
 
 
 def _print_brake(out: Console, found: dict[str, Any]) -> None:

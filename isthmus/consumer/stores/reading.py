@@ -12,11 +12,13 @@ MOST_HELD = 1000
 
 
 class ParkedReason(NamedTuple):
-    """How much is parked for one reason."""
+    """How much is parked for one reason, and since when."""
 
     reason: str
     keys: int
     changes: int
+    since_ms: int
+    """When the oldest of them was first parked; milliseconds since 1970. DynamoDB: perhaps earlier, see its reader."""
 
 
 class HistoryRow(NamedTuple):

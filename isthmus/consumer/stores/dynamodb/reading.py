@@ -108,15 +108,22 @@ class DynamoReader:
         return dict.fromkeys(names, 0) | counts
 
     def parked_by_reason(self) -> list[ParkedReason]:
-        """Give what is parked, the most changes first."""
+        """Give what is parked, the most changes first.
+
+        Reads the heads alone, which know since when a key is parked without a break. So what is told as the oldest
+        moment of a reason is too early where older changes of the same key are gone, or are parked for another reason.
+        """
         changes: Counter[str] = Counter()
         keys: Counter[str] = Counter()
+        since: dict[str, int] = {}
         for item in self._requests.query(self._table, LISTED, "", {}):
             head = head_of(item)
             if head is not None:
                 changes.update(head.reasons)
                 keys.update(head.reasons.keys())
-        found = [ParkedReason(reason, keys[reason], count) for reason, count in changes.items()]
+                for reason in head.reasons:
+                    since[reason] = min(since.get(reason, head.first_at_ms), head.first_at_ms)
+        found = [ParkedReason(reason, keys[reason], count, since[reason]) for reason, count in changes.items()]
         return sorted(found, key=lambda each: (-each.changes, each.reason))
 
     def trace(self, key_or_txn: str) -> Trace | None:

@@ -27,8 +27,9 @@ _COUNTS = """SELECT 'guards', count(*) FROM {s}.guard
     UNION ALL SELECT 'parked_changes', count(*) FROM {s}.parked
     UNION ALL SELECT 'history_' || outcome, count(*) FROM {s}.history GROUP BY outcome"""
 # In two steps: what is counted as distinct in one is sorted, a million keys for seconds.
-_BY_REASON = """SELECT reason, count(*), sum(changes)::bigint
-    FROM (SELECT reason, key, count(*) AS changes FROM {s}.parked GROUP BY reason, key) AS parked_keys
+_BY_REASON = """SELECT reason, count(*), sum(changes)::bigint, min(since)
+    FROM (SELECT reason, key, count(*) AS changes, min(first_at) AS since FROM {s}.parked GROUP BY reason, key)
+        AS parked_keys
     GROUP BY reason ORDER BY 3 DESC, reason"""
 _HELD_BY_GATE = """SELECT gate, count(*), sum(changes)::bigint, min(since)
     FROM (SELECT gate, key, count(*) AS changes, min(held) AS since FROM {s}.held GROUP BY gate, key) AS held_keys
