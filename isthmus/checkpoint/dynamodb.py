@@ -3,9 +3,10 @@
 How values lie in items is told in `items.py`; `table.py` speaks to DynamoDB.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from isthmus.checkpoint import answers, items
+from isthmus.checkpoint.brakecounts import DynamoBrakeCounts
 from isthmus.checkpoint.brakes import DynamoBrakes
 from isthmus.checkpoint.gatehouse import DynamoGates
 from isthmus.checkpoint.items import ItemKind
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
     from isthmus.checkpoint.items import Attribute
+
+
+_FORGOTTEN: Final = (
+    ItemKind.LEASE,
+    ItemKind.SHARD,
+    ItemKind.NOTE,
+    ItemKind.BRAKE,
+    ItemKind.BRAKE_COUNT,
+    ItemKind.HAND_OVER,
+    # It goes last: while anything is left, the record still says whose it is.
+    ItemKind.STREAM,
+)
 
 
 class DynamoCheckpoints:
@@ -38,6 +51,7 @@ class DynamoCheckpoints:
         self.gates = DynamoGates(opened)
         self.verdicts = DynamoVerdicts(opened)
         self.brakes = DynamoBrakes(opened)
+        self.brake_counts = DynamoBrakeCounts(opened, clock)
         self.tries = DynamoTries(opened, clock)
 
 
@@ -162,9 +176,7 @@ class DynamoStreamRegistry:
 
     def forget(self) -> None:
         """Forget everything. See the port."""
-        # The stream's record goes last: while anything is left, the record still says whose it is.
-        kinds = (ItemKind.LEASE, ItemKind.SHARD, ItemKind.NOTE, ItemKind.BRAKE, ItemKind.HAND_OVER, ItemKind.STREAM)
-        for kind in kinds:
+        for kind in _FORGOTTEN:
             for item in self._table.all_of(kind):
                 place = items.key(kind, item[items.SORT_KEY]["S"])
                 if kind is ItemKind.LEASE and items.lease_of(item).generation:

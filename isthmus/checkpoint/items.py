@@ -37,6 +37,7 @@ class ItemKind(StrEnum):
     VERDICT = "verdict"
     TRY = "try"
     BRAKE = "brake"
+    BRAKE_COUNT = "brake-count"
 
 
 HAND_OVER_ID = "kcl"

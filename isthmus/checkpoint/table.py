@@ -97,6 +97,29 @@ class Table:
             )
         )
 
+    def tell(self, key: "Item", attributes: "Item", *, as_seen: "Item | None" = None) -> "Item":
+        """Set the attributes, whatever else stands there; give the whole item as it is then.
+
+        What is `as_seen`, and not among them, is removed, if all of it stands there so: else nothing is done at all,
+        and `Unmet` is raised.
+        """
+        gone = as_seen or {}
+        removes = f" REMOVE {', '.join(f'#{name}' for name in gone)}" if gone else ""
+        values = {**{f":{name}": value for name, value in attributes.items()}, **{f":{n}": v for n, v in gone.items()}}
+        condition: Any = {"ConditionExpression": " AND ".join(f"#{name} = :{name}" for name in gone)} if gone else {}
+        found = _answer(
+            lambda: self._client.update_item(
+                TableName=self._name,
+                Key=key,
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in attributes) + removes,
+                ExpressionAttributeNames={f"#{name}": name for name in (*attributes, *gone)},
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+                **condition,
+            )
+        )
+        return found["Attributes"]
+
     def put_with(self, item: "Item", condition: str, compared: "Item", beside: "Item") -> None:
         """Put two items, in one transaction, if the condition holds for what stands in the first one's place.
 

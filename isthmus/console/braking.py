@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from isthmus.checkpoint.brakecounts import BrakeCounts
 from isthmus.checkpoint.brakes import BrakeNote, BrakeNotes
 from isthmus.clock import rfc3339
 from isthmus.console.wiring import Wiring
 from isthmus.consumer.braking import ParkBrake
 
 
-def brake_of(wiring: Wiring, notes: BrakeNotes) -> ParkBrake | None:
-    """Give the brake of this process, which holds everything until its `run` has read the notes; None: it is off."""
+def brake_of(wiring: Wiring, notes: BrakeNotes, counts: BrakeCounts | None = None) -> ParkBrake | None:
+    """Give the brake of this process, which holds everything until its `run` has read the notes; None: it is off.
+
+    By `counts` it shares its limit with the other processes of the application; None: no other one decides.
+    """
     most = wiring.settings.consumer.park_brake
     if not most:
         return None
@@ -20,6 +24,7 @@ def brake_of(wiring: Wiring, notes: BrakeNotes) -> ParkBrake | None:
         chance=wiring.chance,
         metrics=wiring.metrics,
         watch=wiring.attempts.watch("park_brake"),
+        counts=counts,
     )
 
 

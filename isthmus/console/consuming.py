@@ -121,7 +121,7 @@ def _decide(  # noqa: PLR0917 - wiring is where many parts meet
         brake = brake_of(wiring, checkpoints.brakes)
         if brake is not None:
             keeping.append(ThreadTask("park-brake", lambda: brake.run(stop)))
-        drainer = drainer_of(wiring, store, by_name, gates, stop=stop, brake=brake)
+        drainer = drainer_of(wiring, store, by_name, gates, stop=stop, brake=brake, tries=checkpoints.tries)
         if drainer is not None:
             keeping.append(ThreadTask("held", drainer.run))
         try:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isthmus import aws
+from isthmus.checkpoint.tries import Tries
 from isthmus.clock import Clock
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.deadletters.redriving import LetterDecider
@@ -129,6 +130,7 @@ def dynamo_portions(  # noqa: PLR0917 - as the decider's
     stop: Stop,
     lending: Lending | None,
     brake: Braking | None,
+    tries: Tries | None,
 ) -> Portions:
     """Give what decides there what is held."""
     from isthmus.consumer.stores.dynamodb.draining import DynamoPortions  # noqa: PLC0415 - most do without it
@@ -145,6 +147,7 @@ def dynamo_portions(  # noqa: PLR0917 - as the decider's
         payloads=payloads,
         lending=lending,
         brake=brake,
+        tries=tries,
         stop=stop,
     )
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.gates import Covers, Gate, Readings
+from isthmus.checkpoint.tries import Tries
 from isthmus.console.declaring import AskingGates, declared_of
 from isthmus.console.front_offices import dynamo_portions
 from isthmus.console.lot.pacing import Pace
@@ -50,16 +51,18 @@ def drainer_of(
     *,
     stop: Stop,
     brake: Braking | None = None,
+    tries: Tries | None = None,
     on_duty: Callable[[], bool] = lambda: True,
 ) -> Drainer | None:
     """Give what drains what is held, whether or not gates are closed now; None where nothing can be held.
 
+    With `tries` errors that may come only so often at a change are counted, as they are of one from the stream.
     Nobody else drains: where the settings watch gates no more, what they held comes out all the same.
     """
     holding: object = store
     if not isinstance(holding, Holding):
         return None
-    portions = _portions_of(wiring, store, entities, gates, stop, brake)
+    portions = _portions_of(wiring, store, entities, gates, stop, brake, tries)
     reader = reader_of(wiring.settings, list(entities.values()))
     rate = wiring.settings.gate.drain_per_second
     return Drainer(
@@ -84,12 +87,13 @@ def _portions_of(  # noqa: PLR0917 - as the drainer's
     gates: Gatekeeper | None,
     stop: Stop,
     brake: Braking | None,
+    tries: Tries | None,
 ) -> Portions:
     settings, clock, metrics, payloads = wiring.settings, wiring.clock, wiring.metrics, wiring.payloads()
     unheld = Unheld(payloads, wiring.attempts.watch("payloads", "held"))
     lending = lending_of(settings, clock)
     if not isinstance(store, TransactionalStore):
-        return dynamo_portions(settings, entities, gates, unheld, clock, metrics, payloads, stop, lending, brake)
+        return dynamo_portions(settings, entities, gates, unheld, clock, metrics, payloads, stop, lending, brake, tries)
     return UnitPortions(
         store.session,
         entities,
@@ -100,6 +104,7 @@ def _portions_of(  # noqa: PLR0917 - as the drainer's
         history=settings.store.history,
         lending=lending,
         brake=brake,
+        tries=tries,
     )
 
 

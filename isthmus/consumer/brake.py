@@ -13,6 +13,10 @@ One life for each reason. More keys parked for one reason within a minute than `
 data: then nothing more is parked for it, and consumption holds. The shard that met it tries its batch again, now and
 then; when it is through without a single key parked for that reason, the cause is gone. What is released goes on until
 it has come to an end: else a person would have to release it again for each `most` keys.
+
+Processes that share a limit tell each other what they parked, after each batch that parked something: see `telling` and
+`counted`. A batch is decided by what was known before it, so all of them together may park the limit and a batch of
+each. Up to a hundredth of the limit within a minute a process tells nobody: a few odd rows shall cost nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,13 +25,17 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from isthmus.chance import Chance
+from isthmus.checkpoint.brakecounts import BrakeCount
 from isthmus.checkpoint.brakes import BrakeNote, Word
+from isthmus.consumer.brakecount import Minute, Share, as_count, counting, in_all, shares_of
 from isthmus.retry import Backoff
 
 WINDOW: Final = 60.0
 """Seconds: the design's minute."""
 TRIALS: Final = Backoff(first=5.0, most=60.0)
 """When the shard that met it tries again, in seconds: half of it for sure, the other half by chance."""
+_UNTOLD: Final = 100
+"""What part of the limit a process parks without telling anybody."""
 _NOT_READ: Final = 0.05
 """Seconds until the notes may have been read."""
 _ASK_AGAIN: Final = 1.0
@@ -80,9 +88,17 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class _Reason:
+    parked: Minute
+    """The keys of the last minute, as long as it is armed."""
     state: State = State.ARMED
-    parked: dict[str, float] = field(default_factory=dict)
-    """When each key was parked last, the oldest first; as long as it is armed, of the last minute."""
+    elsewhere: list[Share] = field(default_factory=list)
+    """What other processes parked, as far as they told."""
+    news: bool = False
+    """Whether something was parked that no other process was told of."""
+    presses: bool = False
+    """Whether they are to be told before the next batch: there are keys among it that they do not know."""
+    is_known: bool = False
+    """Whether they were told anything that may count still."""
     number: int | None = None
     """Which time it is on, as all processes count them; None until that is written down."""
     shard: str = ""
@@ -136,6 +152,42 @@ class Brake:
             self._count(now, self._reasons[reason], keys)
         return True
 
+    @property
+    def presses(self) -> bool:
+        """Whether others are to be told of something before the next batch."""
+        return any(each.presses for each in self._reasons.values())
+
+    def telling(self, now: float, now_ms: int) -> dict[str, BrakeCount]:
+        """Give, once, what others are to be told: what counts here, whole, for each reason of which there is news."""
+        found = {}
+        for reason, each in self._reasons.items():
+            if each.state is State.ARMED:
+                each.parked.forget(now)
+            if not each.news or not (each.is_known or self._is_worth_telling(each)):
+                continue
+            released = self._seen.get(reason, 0) if each.state is State.RELEASED else 0
+            found[reason] = as_count(each.parked.told(), released, now, now_ms)
+            each.news = each.presses = False
+            # What was told last, and is empty, is nothing that anybody has to be told again of.
+            each.is_known = len(each.parked) > 0
+        return found
+
+    def tell_again(self, reasons: Iterable[str]) -> None:
+        """Take back what could not be told."""
+        for reason in reasons:
+            self._reasons[reason].news = self._reasons[reason].is_known = True
+
+    def counted(self, now: float, now_ms: int, reason: str, others: Iterable[BrakeCount]) -> None:
+        """Take in what others say they parked."""
+        each = self._reason(reason)
+        each.elsewhere = shares_of(others, self._window, now, now_ms)
+        mine = self._seen.get(reason, 0)
+        if each.state is State.ARMED and any(share.released and share.released == mine for share in each.elsewhere):
+            # A process that is new here must not put on again what a person has released.
+            each.parked.forget(now)
+            if len(each.parked) + in_all(each.elsewhere, now) > self._most:
+                self._release(each)
+
     def tried(self, now: float, shard: str, reached: str | None) -> None:
         """Take in how a trial ended: all up to the sequence number `reached` is decided, or None: it was refused."""
         for reason, each in self._reasons.items():
@@ -163,7 +215,7 @@ class Brake:
     def noted(self, now: float, notes: Mapping[str, BrakeNote]) -> None:
         """Take in the notes as they stand now. An old reading changes nothing."""
         for reason, note in notes.items():
-            each = self._reasons.setdefault(reason, _Reason())
+            each = self._reason(reason)
             if note.word is Word.ON:
                 self._noted_on(now, each, note)
             elif note.number > self._seen.get(reason, 0) or each.number == note.number:
@@ -201,34 +253,42 @@ class Brake:
     # one reason
 
     def _has_room(self, now: float, reason: str, keys: Mapping[str, Parked]) -> bool:
-        each = self._reasons.setdefault(reason, _Reason())
+        each = self._reason(reason)
         if each.state is State.RELEASED:
             self._rearm(now, each)
         if each.state is not State.ARMED:
             return each.state is State.RELEASED
-        self._forget(now, each)
-        beyond = [one for key, one in keys.items() if key not in each.parked][self._most - len(each.parked) :]
+        each.parked.forget(now)
+        there = len(each.parked) + counting(each.elsewhere, now)
+        beyond = [one for key, one in keys.items() if key not in each.parked][max(0, self._most - there) :]
         if not beyond:
             return True
         each.state, each.number, each.failures = State.ON, None, 0
-        each.shard, each.sequence, each.keys = beyond[0].shard, beyond[0].sequence, len(each.parked)
+        each.shard, each.sequence, each.keys = beyond[0].shard, beyond[0].sequence, there
         self._fail(now, each)
         self._to_write.append((reason, Word.ON, None))
         self._told.append(Told(reason, Word.ON, each.shard, each.keys))
         return False
 
     def _count(self, now: float, each: _Reason, keys: Iterable[str]) -> None:
+        known = len(each.parked)
         for key in keys:
-            each.parked.pop(key, None)
+            each.parked.drop(key)
             # Of what is released it is enough to know whether there are too many.
             if each.state is State.ARMED or len(each.parked) <= self._most:
-                each.parked[key] = now
+                each.parked.note(now, key)
+        each.news = True
+        # What is known and comes again may wait for its turn, and so may what nobody is held for.
+        more = len(each.parked) > known and each.state is State.ARMED
+        each.presses = each.presses or (more and self._is_worth_telling(each))
         if each.state is State.RELEASED and each.begun is None:
             each.begun = now
 
-    def _forget(self, now: float, each: _Reason) -> None:
-        while each.parked and now - next(iter(each.parked.values())) >= self._window:
-            del each.parked[next(iter(each.parked))]
+    def _reason(self, reason: str) -> _Reason:
+        return self._reasons.setdefault(reason, _Reason(Minute(self._window)))
+
+    def _is_worth_telling(self, each: _Reason) -> bool:
+        return len(each.parked) > self._most // _UNTOLD
 
     def _rearm(self, now: float, each: _Reason) -> None:
         if each.begun is None or now - each.begun < self._window:
@@ -272,8 +332,14 @@ class Brake:
         if note.word is Word.EASED:
             each.state = State.ARMED
             return
+        self._release(each)
+
+    @staticmethod
+    def _release(each: _Reason) -> None:
         each.state, each.begun = State.RELEASED, None
         each.parked.clear()
+        # What others were told counts no more.
+        each.news, each.presses = True, False
 
 
 def is_at(reached: str, place: str) -> bool:

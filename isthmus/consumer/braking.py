@@ -1,19 +1,22 @@
 """The park brake as all shards of a process meet it, and as all processes of an application share it.
 
-It is held in memory at once and written down by a task of its own, so that no shard waits for the checkpoint table.
+It is held in memory at once and written down by a task of its own, so that no shard waits for the checkpoint table. But
+what a process parks others are to know before its next batch: that is waited for, for a moment (`sharing`).
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
 from isthmus.attempts import Attempts
 from isthmus.chance import Chance
+from isthmus.checkpoint.brakecounts import BrakeCounts
 from isthmus.checkpoint.brakes import BrakeNote, BrakeNotes, Word
 from isthmus.clock import Clock
 from isthmus.consumer.brake import Brake, Parked, Permit, Told
 from isthmus.consumer.deciding import BEHIND
+from isthmus.consumer.sharing import Sharing
 from isthmus.consumer.stores.port import Delivered, Parking
 from isthmus.errors import Fatal, IsthmusError, Transient
 from isthmus.lifecycle import Stop, Stopped
@@ -74,13 +77,20 @@ class ParkBrake:
         chance: Chance,
         metrics: Metrics,
         watch: Attempts,
+        counts: BrakeCounts | None = None,
+        beside: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
+        """Hold when more than `most` keys would be parked for one reason within a minute, by all who share `counts`.
+
+        None: this is the only process that decides. `beside` is as `Sharing` takes it.
+        """
         self._brake = Brake(most, chance)
         self._notes = notes
         self._clock = clock
         self._metrics = metrics
         self._watch = watch
         self._lock = threading.Lock()
+        self._sharing = Sharing(self._brake, self._lock, counts, clock=clock, beside=beside) if counts else None
         self._begun = False
         self._failing = False
 
@@ -99,6 +109,9 @@ class ParkBrake:
     def hold(self, shard: str, batch: Sequence[Delivered], action: Callable[[], T], *, stop: Stop) -> T:
         """Run the action as soon as this shard may go; see `Braking`."""
         while True:
+            if self._sharing is not None:
+                # Here, and not where it is asked: nothing of the front office is locked meanwhile.
+                self._sharing.wait(stop)
             with self._lock:
                 answer = self._brake.ask(self._clock.monotonic(), shard)
             if answer.permit is Permit.WAIT:
@@ -112,6 +125,10 @@ class ParkBrake:
             else:
                 self._tried(answer.permit, shard, batch[-1].sequence if batch else "")
                 return done
+            finally:
+                if self._sharing is not None:
+                    # Whatever ended it: what was parked is parked.
+                    self._sharing.begin()
 
     def run(self, stop: Stop) -> None:
         """Read and write the notes until a stop is requested."""
@@ -125,12 +142,16 @@ class ParkBrake:
         """Write down what is new here, and take in what others wrote. What is away is tried again the next time."""
         try:
             self._write()
-            notes = self._notes.read_all()
+            self._take_in(self._notes.read_all())
+            if self._sharing is not None:
+                self._sharing.tell()
         except IsthmusError as error:
             self._failed(error)
             return
         self._watch.recovered()
         self._failing = False
+
+    def _take_in(self, notes: Mapping[str, BrakeNote]) -> None:
         with self._lock:
             now = self._clock.monotonic()
             if self._begun:

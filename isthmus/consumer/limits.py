@@ -15,18 +15,55 @@ from isthmus.errors import Poison, Transient
 STAGE = "handler"
 
 
+class Suspects:
+    """The changes at which such an error came, and how often. Several threads may use it, for other changes each."""
+
+    def __init__(self, tries: Tries) -> None:
+        self._tries = tries
+        self._counts: dict[str, int] = {}
+        """How often each of them failed here: it counts while `Tries` is away."""
+
+    def __contains__(self, txn: object) -> bool:
+        """Say whether a change failed here, and is not settled yet."""
+        return txn in self._counts
+
+    def __len__(self) -> int:
+        """Give how many there are."""
+        return len(self._counts)
+
+    def failed(self, txn: str, error: Transient) -> Refusal:
+        """Count that the error came at this change. If that was the last time, give its refusal; else raise it."""
+        count = self._counted(txn)
+        if error.attempts is None or count < error.attempts:
+            raise error
+        poison = Poison(error.cause, f"{error.message} That was the last of {error.attempts} attempts.")
+        return Refusal(poison, STAGE)
+
+    def settle(self, txn: str) -> None:
+        """Forget a change, if it is one of them: it is decided."""
+        if self._counts.pop(txn, None) is not None:
+            # What stays counted there is in nobody's way: this change does not come again but as a duplicate.
+            with suppress(Transient):
+                self._tries.settled(txn)
+
+    def _counted(self, txn: str) -> int:
+        here = self._counts[txn] = self._counts.get(txn, 0) + 1
+        try:
+            return max(here, self._tries.failed(txn))
+        except Transient:
+            return here
+
+
 class Limiting:
     """A `Decider` that knows of each error with a limit whose it is, by deciding ever smaller parts of its batch."""
 
     def __init__(self, decider: Decider, tries: Tries) -> None:
         self._decider = decider
-        self._tries = tries
-        self._suspects: dict[str, int] = {}
-        """How often each of them failed here: it counts while `Tries` is away."""
+        self._suspects = Suspects(tries)
 
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         """Decide every change of the batch; see `Decider`."""
-        if self._suspects:
+        if len(self._suspects):
             return self._around_suspects(batch)
         try:
             return self._decider.apply(batch)
@@ -49,12 +86,8 @@ class Limiting:
             middle = len(batch) // 2
             return self.apply(batch[:middle]) + self.apply(batch[middle:])
         txn = batch[0].change.id
-        count = self._counted(txn)
-        if error.attempts is None or count < error.attempts:
-            raise error
-        poison = Poison(error.cause, f"{error.message} That was the last of {error.attempts} attempts.")
-        outcomes = self._decider.apply([batch[0]._replace(refused=Refusal(poison, STAGE))])
-        self._settle(txn)
+        outcomes = self._decider.apply([batch[0]._replace(refused=self._suspects.failed(txn, error))])
+        self._suspects.settle(txn)
         return outcomes
 
     def _around_suspects(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
@@ -67,7 +100,7 @@ class Limiting:
                 continue
             outcomes += self._plainly(part) + self._plainly([delivered])
             part = []
-            self._settle(delivered.change.id)
+            self._suspects.settle(delivered.change.id)
         return outcomes + self._plainly(part)
 
     def _plainly(self, part: Sequence[Delivered]) -> list[Outcome | None]:
@@ -79,16 +112,3 @@ class Limiting:
             if error.attempts is None:
                 raise
             return self._failed(part, error)
-
-    def _counted(self, txn: str) -> int:
-        here = self._suspects[txn] = self._suspects.get(txn, 0) + 1
-        try:
-            return max(here, self._tries.failed(txn))
-        except Transient:
-            return here
-
-    def _settle(self, txn: str) -> None:
-        if self._suspects.pop(txn, None) is not None:
-            # What stays counted there is in nobody's way: this change does not come again but as a duplicate.
-            with suppress(Transient):
-                self._tries.settled(txn)

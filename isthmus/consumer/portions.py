@@ -1,26 +1,30 @@
 """What is held, decided a portion at a time, where a batch is one transaction.
 
 One transaction takes the first changes of some keys, under their locks, through the whole decision, and takes them out
-of what is held. So it may be cut off anywhere, and begun again by anybody: what was decided is no longer there.
+of what is held. So it may be cut off anywhere, and begun again by anybody: what was decided is no longer there. Whose
+fault it is that something goes wrong shows when they come alone; the others do not wait for it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 from isthmus.change import Outcome
 from isthmus.checkpoint.gates import View
+from isthmus.checkpoint.tries import Tries
 from isthmus.clock import Clock
 from isthmus.consumer.batch import Batch
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.deciding import drained
 from isthmus.consumer.gates import Gatekeeper, OpenGates, Outdated, keeps_back, with_mirrored
 from isthmus.consumer.lending import Lending, Patient
+from isthmus.consumer.limits import Suspects
 from isthmus.consumer.stores.held import Held
 from isthmus.consumer.stores.poisoned import Undone
 from isthmus.consumer.stores.port import Delivered, Entity, Log, Refusal, Session, Unit
 from isthmus.consumer.unheld import Unheld
+from isthmus.errors import Transient
 from isthmus.metrics import Metrics
 
 
@@ -46,11 +50,14 @@ class UnitPortions:
         history: bool,
         lending: Lending | None = None,
         brake: Braking | None = None,
+        tries: Tries | None = None,
     ) -> None:
         """Decide by what `gates` say; None: all are open. `brake` is told before anything is parked.
 
-        `lending` is this one's alone, and is closed with it.
+        `lending` is this one's alone, and is closed with it. With `tries` errors that may come only so often at a
+        change are counted, as they are of a change from the stream.
         """
+        self._suspects = Suspects(tries) if tries is not None else None
         self._lending = lending or Patient()
         self._brake = brake
         self._open_session = open_session
@@ -82,18 +89,56 @@ class UnitPortions:
             found = unit.held(keys, each)
         # Outside of the transaction: a payload may have to be fetched.
         rows = {(held.key, held.txn): _Row(held, self._unheld.made(held)) for held in found}
+        suspected = {key for key, txn in rows if self._suspects is not None and txn in self._suspects}
+        if suspected and len(rows) > 1:
+            return self._around(keys, each, suspected)
         try:
-            return self._decided(keys, each, rows)
+            done, more = self._decided(keys, each, rows)
         except Undone as undone:
             if len(rows) > 1:
-                # Whose fault it was shows when they come alone, one after another.
-                parts = [self.drain([key], 1) for key in keys]
-                return sum(done for done, _ in parts), [key for _, more in parts for key in more]
-            refused = Refusal(undone.poison, "store")
-            alone = {
-                place: row._replace(delivered=row.delivered._replace(refused=refused)) for place, row in rows.items()
-            }
-            return self._decided(keys, each, alone)
+                return self._apart(keys)
+            return self._refused(keys, rows, Refusal(undone.poison, "store"))
+        except Transient as error:
+            if self._suspects is None or error.attempts is None or not rows:
+                raise
+            if len(rows) > 1:
+                return self._apart(keys)
+            ((_, txn),) = rows
+            done, more = self._refused(keys, rows, self._suspects.failed(txn, error))
+        if done and len(rows) == 1 and self._suspects is not None:
+            ((_, txn),) = rows
+            self._suspects.settle(txn)
+        return done, more
+
+    def _around(self, keys: Sequence[str], each: int, suspected: Collection[str]) -> tuple[int, list[str]]:
+        """Drain the keys with a change that failed before by themselves, behind all others."""
+        others = [key for key in keys if key not in suspected]
+        done, more = self.drain(others, each) if others else (0, [])
+        alone, left = self._apart([key for key in keys if key in suspected])
+        return done + alone, [*more, *left]
+
+    def _apart(self, keys: Sequence[str]) -> tuple[int, list[str]]:
+        """Drain the first change of each key by itself. What a limited error came at is raised when all had a turn."""
+        number, left, failure = 0, list[str](), None
+        for key in keys:
+            try:
+                done, more = self.drain([key], 1)
+            except Transient as error:
+                if error.attempts is None:
+                    raise
+                failure = failure or error
+                continue
+            number += done
+            left += more
+        if failure is not None:
+            raise failure
+        return number, left
+
+    def _refused(
+        self, keys: Sequence[str], rows: Mapping[tuple[str, str], _Row], refusal: Refusal
+    ) -> tuple[int, list[str]]:
+        alone = {place: row._replace(delivered=row.delivered._replace(refused=refusal)) for place, row in rows.items()}
+        return self._decided(keys, 1, alone)
 
     def _decided(self, keys: Sequence[str], each: int, rows: Mapping[tuple[str, str], _Row]) -> tuple[int, list[str]]:
         view = self._gates.view()

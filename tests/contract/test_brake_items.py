@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from isthmus.checkpoint.brakecounts import BrakeCount, BrakeCounts, DynamoBrakeCounts, MemoryBrakeCounts
 from isthmus.checkpoint.brakes import BrakeNote, BrakeNotes, MemoryBrakes, Word
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.tries import Tries, TriesInMemory
+from isthmus.clock import SystemClock
 from isthmus.errors import Missing
 
+NOW = SystemClock().now_ms()
 ON = BrakeNote("constraint", 1, Word.ON, "shard-0", "41", 1000, since_ms=1_000)
 
 
@@ -73,6 +76,67 @@ class TestNotesInMemory(NotesContract):
     @pytest.fixture
     def notes(self) -> BrakeNotes:
         return MemoryBrakes()
+
+
+class CountsContract:
+    def test_each_process_is_told_what_all_others_said_last(self, counts: BrakeCounts) -> None:
+        assert counts.tell("constraint", "one", BrakeCount({NOW: 3})) == {}
+        assert counts.tell("constraint", "other", BrakeCount({NOW: 4})) == {"one": BrakeCount({NOW: 3})}
+        assert counts.tell("constraint", "one", BrakeCount({NOW: 5}, released=2)) == {"other": BrakeCount({NOW: 4})}
+        assert counts.tell("constraint", "other", BrakeCount({NOW: 4})) == {"one": BrakeCount({NOW: 5}, released=2)}
+
+    def test_what_is_said_twice_counts_once(self, counts: BrakeCounts) -> None:
+        for _ in range(3):
+            counts.tell("constraint", "one", BrakeCount({NOW: 3}))
+        assert counts.tell("constraint", "other", BrakeCount()) == {"one": BrakeCount({NOW: 3})}
+
+    def test_each_reason_is_told_apart(self, counts: BrakeCounts) -> None:
+        counts.tell("constraint", "one", BrakeCount({NOW: 3}))
+        assert counts.tell("value/of: a source", "other", BrakeCount({NOW: 4})) == {}
+
+    def test_of_many_at_once_everybody_is_heard(self, counts: BrakeCounts) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: counts.tell("constraint", f"p{n}", BrakeCount({NOW: n + 1})), range(20)))
+        found = counts.tell("constraint", "last", BrakeCount({NOW: 1}))
+        assert found == {f"p{n}": BrakeCount({NOW: n + 1}) for n in range(20)}
+
+
+class TestCountsOnDynamoDb(CountsContract):
+    @pytest.fixture
+    def counts(self, checkpoints: DynamoCheckpoints) -> BrakeCounts:
+        return checkpoints.brake_counts
+
+    def test_who_says_nothing_for_minutes_is_taken_away_in_the_same_request(
+        self, checkpoints: DynamoCheckpoints
+    ) -> None:
+        counts = checkpoints.brake_counts
+        for number in range(25):
+            counts.tell("constraint", f"dead{number}", BrakeCount({NOW - 700_000: 3}))
+        counts.tell("constraint", "quiet", BrakeCount({NOW - 60_000: 3}))
+        left = [len(counts.tell("constraint", "one", BrakeCount({NOW: 1}))) for _ in range(4)]
+        assert sorted(left, reverse=True) == left
+        assert counts.tell("constraint", "one", BrakeCount()) == {"quiet": BrakeCount({NOW - 60_000: 3})}
+
+    def test_who_speaks_again_just_then_is_heard(self, checkpoints: DynamoCheckpoints) -> None:
+        counts = checkpoints.brake_counts
+        # As another process has it: it does not know what this one has seen.
+        others = DynamoBrakeCounts(counts._table, SystemClock())
+        others.tell("constraint", "back", BrakeCount({NOW - 700_000: 3}))
+        counts.tell("constraint", "one", BrakeCount({NOW: 1}))
+        others.tell("constraint", "back", BrakeCount({NOW: 9}))
+        assert counts.tell("constraint", "one", BrakeCount({NOW: 2})) == {"back": BrakeCount({NOW: 9})}
+        assert others.tell("constraint", "back", BrakeCount({NOW: 9})) == {"one": BrakeCount({NOW: 2})}
+
+    def test_a_stream_that_is_made_anew_takes_them_with_it(self, checkpoints: DynamoCheckpoints) -> None:
+        checkpoints.brake_counts.tell("constraint", "one", BrakeCount({NOW: 1}))
+        checkpoints.stream.forget()
+        assert checkpoints.brake_counts.tell("constraint", "other", BrakeCount({NOW: 1})) == {}
+
+
+class TestCountsInMemory(CountsContract):
+    @pytest.fixture
+    def counts(self) -> BrakeCounts:
+        return MemoryBrakeCounts()
 
 
 class TriesContract:

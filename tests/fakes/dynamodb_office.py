@@ -9,6 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from isthmus.chance import seeded_chance, unique_name
 from isthmus.change import Kind
+from isthmus.checkpoint.tries import Tries
 from isthmus.clock import Clock
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.draining import Drainer
@@ -166,6 +167,8 @@ class DynamoOffice:
         *,
         history: bool,
         brake: Braking | None = None,
+        tries: Tries | None = None,
+        lending: Lending | None = None,
     ) -> DynamoPortions:
         """Give what decides what is held."""
         return DynamoPortions(
@@ -179,6 +182,8 @@ class DynamoOffice:
             history=history,
             payloads=self.payloads,
             brake=brake,
+            tries=tries,
+            lending=lending,
             chance=seeded_chance("portions"),
         )
 

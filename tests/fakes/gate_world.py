@@ -6,10 +6,12 @@ from dataclasses import replace
 from isthmus.attempts import Attempts
 from isthmus.change import Change
 from isthmus.checkpoint.gates import Closing, Covers, Mode, State, View
+from isthmus.checkpoint.tries import Tries
 from isthmus.consumer.applier import Applier
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.draining import Drainer
 from isthmus.consumer.gates import Gatekeeper, Outdated
+from isthmus.consumer.lending import Lending
 from isthmus.consumer.portions import UnitPortions
 from isthmus.consumer.redrive import Redriver, Remake, TransactionalRedriver
 from isthmus.consumer.stores.held import Held, HeldReader, Holding
@@ -108,13 +110,20 @@ class GateWorld(World):
     def by_name(self) -> Mapping[str, Entity]:
         return {entity.name: entity for entity in self.entities}
 
-    def drainer(self, payloads: Payloads | None = None, *, portion: int = 200) -> Drainer:
+    def drainer(
+        self,
+        payloads: Payloads | None = None,
+        *,
+        portion: int = 200,
+        tries: Tries | None = None,
+        lending: Lending | None = None,
+    ) -> Drainer:
         """Give a drainer, as another process has one."""
         store = self.office.store(self.entities)
         assert isinstance(store, Holding)
         made = Drainer(
             store,
-            self.portions(store, payloads),
+            self.portions(store, payloads, tries=tries, lending=lending),
             self.by_name,
             self.gates,
             reader=self.held_reader(),
@@ -127,12 +136,28 @@ class GateWorld(World):
         self.drainers.append(made)
         return made
 
-    def portions(self, store: Store, payloads: Payloads | None = None, brake: Braking | None = None) -> Portions:
+    def portions(
+        self,
+        store: Store,
+        payloads: Payloads | None = None,
+        *,
+        brake: Braking | None = None,
+        tries: Tries | None = None,
+        lending: Lending | None = None,
+    ) -> Portions:
         """Give what decides what is held."""
         unheld = Unheld(payloads, Attempts("draining", self.metrics, self.clock))
         if isinstance(self.office, DynamoOffice):
             return self.office.portions(
-                self.by_name, self.gates, unheld, self.clock, self.metrics, history=self.history, brake=brake
+                self.by_name,
+                self.gates,
+                unheld,
+                self.clock,
+                self.metrics,
+                history=self.history,
+                brake=brake,
+                tries=tries,
+                lending=lending,
             )
         assert isinstance(store, TransactionalStore)
         return UnitPortions(
@@ -144,6 +169,8 @@ class GateWorld(World):
             metrics=self.metrics,
             history=self.history,
             brake=brake,
+            tries=tries,
+            lending=lending,
         )
 
     def gated_redriver(self, remake: Remake) -> Redriver:

@@ -7,6 +7,7 @@ from typing import Any
 from isthmus.chance import seeded_chance
 from isthmus.change import Change, Verb
 from isthmus.codec import decode
+from isthmus.console.dlq.braking import LetterBrake
 from isthmus.console.dlq.opening import reading
 from isthmus.console.dlq.redriving import RedrivingLetters, Tools, Wanted
 from isthmus.console.dlq.told import Told
@@ -60,6 +61,7 @@ class Desk:
         self.mailbox = MemoryMailbox(self.clock)
         self.payloads: MemoryPayloads | None = MemoryPayloads()
         self.gates: Gatekeeper | None = None
+        self.brake: LetterBrake | None = None
         self.lending: Callable[[], Lending] = Patient
         self.remake: Remake = as_it_waits
         self.cut: Callable[[str], object] = lambda _statement: None
@@ -102,6 +104,7 @@ class Desk:
                 read=reading(lambda: self.payloads),
                 in_lot=lambda key, txn: next((each for each in changes_of(lot, key) if each.txn == txn), None),
                 is_done=lambda _key, txn: any(row["txn"] == txn for row in world.office.own("history")),
+                brake=self.brake,
             )
             redriving = RedrivingLetters(
                 tools,

@@ -1,6 +1,7 @@
 """The planted bugs: each is a promise broken in one place, and the tests that must notice it."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.planted_brake import BRAKE_MUTANTS
 from tests.mutants.planted_declared import DECLARED_MUTANTS
 from tests.mutants.planted_errors import ERROR_MUTANTS
 from tests.mutants.planted_gates import GATE_MUTANTS
@@ -336,6 +337,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (STORE,),
     ),
     *GATE_MUTANTS,
+    *BRAKE_MUTANTS,
     *DECLARED_MUTANTS,
     *ERROR_MUTANTS,
     *STORE_MUTANTS,

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 DECIDING = "tests/unit/test_deciding.py"
 CORE = "tests/unit/test_gates.py"
 READER = "tests/unit/test_gate_reader.py"
+DRAINING = "tests/unit/test_draining.py"
 PROCESSOR = "tests/unit/test_processor_gates.py"
 STORE = "tests/contract/test_sqlite_gates.py::TestGates"
 POSTGRES = "tests/contract/test_store_postgres.py::TestGates"
@@ -282,5 +283,47 @@ GATE_MUTANTS: tuple[Mutant, ...] = (
         "                stand(self._gates, self._stop)\n",
         "                self._gates.view()\n",
         (PROCESSOR,),
+    ),
+    Mutant(
+        "a gate of which nothing is known is not told",
+        "isthmus/consumer/gates.py",
+        "sum(closing.state is State.UNKNOWN for",
+        "sum(closing.state is State.OPEN for",
+        (READER,),
+    ),
+    Mutant(
+        "a window is told as a gate that nobody opens",
+        "isthmus/consumer/gates.py",
+        "for gate in self._found if gate.until_ms is None}",
+        "for gate in self._found}",
+        (READER,),
+    ),
+    Mutant(
+        "what hangs while it is drained is not told",
+        "isthmus/consumer/draining.py",
+        "                self._metrics.held_drainable.set(free)\n",
+        "                pass\n",
+        (DRAINING,),
+    ),
+    Mutant(
+        "what is not drained, although nothing fails, is not told",
+        "isthmus/consumer/draining.py",
+        "        self._metrics.held_drainable.set(free)\n        return number\n",
+        "        self._metrics.held_drainable.set(0)\n        return number\n",
+        (DRAINING,),
+    ),
+    Mutant(
+        "what is held is told as drainable while every shard stands",
+        "isthmus/consumer/draining.py",
+        "            self._metrics.held_drainable.set(0)\n            return False\n",
+        "            return False\n",
+        (DRAINING,),
+    ),
+    Mutant(
+        "who was relieved tells for ever what was held",
+        "isthmus/consumer/draining.py",
+        "            self._numbers(())\n",
+        "            pass\n",
+        (DRAINING,),
     ),
 )

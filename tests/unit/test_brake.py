@@ -1,7 +1,9 @@
 """The park brake's life, and what shards of one process and processes of one application meet."""
 
 import random
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,7 +160,7 @@ def test_reasons_count_apart(brake: Brake) -> None:
 
 def test_what_is_refused_counts_for_no_other_reason(brake: Brake) -> None:
     assert not brake.may_park(0.0, [*many(MOST, reason="value"), *many(MOST + 1)])
-    assert brake._reasons["value"].parked == {}
+    assert len(brake._reasons["value"].parked) == 0
 
 
 def test_a_minute_later_there_is_room_again(brake: Brake) -> None:
@@ -284,6 +286,66 @@ def test_what_could_not_be_written_is_written_later(brake: Brake) -> None:
 )
 def test_sequence_numbers_are_compared_as_integers(reached: str, place: str, *, is_there: bool) -> None:
     assert is_at(reached, place) == is_there
+
+
+def met(brake: Brake) -> None:
+    put_on(brake)
+    brake.noted(0.0, {"constraint": note()})
+
+
+def went_through(brake: Brake) -> None:
+    met(brake)
+    brake.tried(10.0, "a", "103")
+
+
+def was_released(brake: Brake) -> None:
+    met(brake)
+    brake.noted(0.0, {"constraint": note(Word.RELEASED)})
+
+
+def was_quiet(brake: Brake) -> None:
+    was_released(brake)
+    brake.may_park(1.0, many(MOST))
+    brake.may_park(2.0 + WINDOW, [parked("quiet")])
+
+
+def was_released_elsewhere(brake: Brake) -> None:
+    brake.may_park(0.0, many(1))
+    brake.noted(0.0, {"constraint": note(Word.RELEASED)})
+
+
+def was_met_elsewhere(brake: Brake) -> None:
+    was_released(brake)
+    brake.noted(0.0, {"constraint": note(number=2)})
+
+
+MOVES = {
+    ("armed", "on"): met,
+    ("on", "armed"): went_through,
+    ("on", "released"): was_released,
+    ("released", "armed"): was_quiet,
+    ("armed", "released"): was_released_elsewhere,
+    ("released", "on"): was_met_elsewhere,
+}
+
+
+def test_the_drawing_shows_these_moves_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
+    section = text.split("## A park brake's life", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"^ +(\w+) --> (\w+)", section, flags=re.MULTILINE)) == set(MOVES)
+    assert set(re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE)) == {state.value for state in State}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_each_move_that_is_drawn_happens(brake: Brake, move: tuple[str, str]) -> None:
+    MOVES[move](brake)
+    assert brake.states()["constraint"].value == move[1]
+
+
+def test_a_note_of_before_a_life_puts_it_on() -> None:
+    brake = Brake(MOST, seeded_chance("brake"))
+    brake.begin(0.0, {"constraint": note()})
+    assert brake.states()["constraint"] is State.ON
 
 
 def test_a_brake_that_allows_nothing_is_a_mistake() -> None:

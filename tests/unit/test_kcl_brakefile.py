@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.checkpoint.brakecounts import BrakeCount, MemoryBrakeCounts
 from isthmus.checkpoint.brakes import BrakeNote, MemoryBrakes, Word
 from isthmus.checkpoint.tries import TriesInMemory
-from isthmus.console.kcl.brakefile import FILE, LateTries, PublishedBrakes, keep_published, publish
+from isthmus.console.kcl.brakefile import FILE, LateCounts, LateTries, PublishedBrakes, keep_published, publish
 from isthmus.errors import TargetDown
 from tests.fakes.clock import FakeClock, FakeStop
 
@@ -56,6 +57,20 @@ def test_what_is_away_stays_as_it_was_last_known(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     with pytest.raises(TargetDown):
         publish(notes, tmp_path)
+
+
+def test_counts_are_opened_when_the_first_keys_are_told() -> None:
+    opened: list[MemoryBrakeCounts] = []
+    counts = MemoryBrakeCounts()
+
+    def direct() -> MemoryBrakeCounts:
+        opened.append(counts)
+        return counts
+
+    late = LateCounts(direct)
+    assert not opened
+    assert late.tell("constraint", "one", BrakeCount({1: 2})) == {}
+    assert counts.tell("constraint", "other", BrakeCount()) == {"one": BrakeCount({1: 2})}
 
 
 def test_tries_are_opened_when_the_first_change_fails() -> None:

@@ -76,15 +76,16 @@ def redrive(
     effect once for each transaction ID. A message is deleted when what became of it is durable, and not before.
 
     What is poison still is parked: in the lot already, its message stays; parked now, its message goes, and `consume`
-    sends a new one. What a closed gate keeps back stays (`gate-closed`). A message that is not ours is named, counted
-    and left as it is. Letters of what was parked longer ago than `store.longest_parking_days` are left: what would say
-    whether they took effect may be forgotten.
+    sends a new one. What a closed gate keeps back stays (`gate-closed`). So does, untried, what is not in the lot while
+    the park brake is on, or once this run has parked as many keys anew for one reason as may be parked in a minute
+    (`park-brake`). A message that is not ours is named, counted and left as it is. Letters of what was parked longer
+    ago than `store.longest_parking_days` are left: what would say whether they took effect may be forgotten.
 
     Ctrl-C ends it between two letters; it may be killed at any point. The same command goes on from there: what it had
     in hand comes back at once, or, where it was killed, after 5 minutes.
 
-    Exit code 0 if nothing is left to do for all that was chosen, 5 if something is poison still, kept back by a gate,
-    too old, or without its event.
+    Exit code 0 if nothing is left to do for all that was chosen, 5 if something is poison still, kept back by a gate
+    or the park brake, too old, or without its event.
 
     \b
     isthmus dlq redrive --all --dry-run
@@ -99,8 +100,8 @@ def redrive(
       looked    how many messages were looked at
       more      whether --limit ended it
       letters   {chosen, done, parked, lost, old}
-                parked: poison still, or kept back by a gate; lost: without their event, in the lot
-                neither; old: parked too long ago
+                parked: poison still, or kept back by a gate or the park brake; lost: without their event, in
+                the lot neither; old: parked too long ago
       outcomes  {name: count} of changes, as `isthmus parked retry` tells them
       stopped   [{reason, letters, first, message}]: those that are parked; first: the key of one of them
       foreign   {messages, first}: how many messages are not ours, and the first of them: [{message, sent, bytes, why}]

@@ -6,6 +6,7 @@ from functools import cache
 
 from isthmus import aws
 from isthmus.change import Outcome
+from isthmus.console.dlq.braking import LetterBrake
 from isthmus.console.dlq.place import NO_QUEUE, NO_QUEUE_HINT, queue_name
 from isthmus.console.dlq.redriving import Tools
 from isthmus.console.front_offices import dynamo_letters
@@ -56,7 +57,13 @@ def opened_letters(wiring: Wiring, *, ask: Ask) -> Iterator[Tools]:
             read=reading(wiring.payloads),
             in_lot=lambda key, txn: next((each for each in changes_of(lot, key) if each.txn == txn), None),
             is_done=lambda key, txn: _is_done(lot, key, txn),
+            brake=_brake_of(wiring),
         )
+
+
+def _brake_of(wiring: Wiring) -> LetterBrake | None:
+    most = wiring.settings.consumer.park_brake
+    return LetterBrake(most, wiring.checkpoints().brakes.read_all, wiring.clock) if most else None
 
 
 def letters_of(wiring: Wiring, store: Store, entities: Mapping[str, Entity], remake: Remake) -> LetterDecider:

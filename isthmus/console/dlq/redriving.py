@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from isthmus.change import Outcome
 from isthmus.clock import Clock
+from isthmus.console.dlq.braking import PARK_BRAKE, LetterBrake
 from isthmus.console.dlq.looking import IDLE, foreign_as_json
 from isthmus.console.dlq.told import Told
 from isthmus.console.lot.pacing import Pace
@@ -63,6 +64,8 @@ class Tools(NamedTuple):
     """Finds a change of a key, by its ID, in the parking lot."""
     is_done: Callable[[str, str], bool]
     """Says of a change of a key, by its ID, whether it is known to have been decided for good."""
+    brake: LetterBrake | None = None
+    """Says whether anything may be parked; None: as much as there is."""
 
 
 class _InHand(NamedTuple):
@@ -186,6 +189,11 @@ class RedrivingLetters:
 
     def _try(self, message: Message, waiting: Waiting) -> None:
         begun = self._clock.monotonic()
+        braked = self._braked(waiting)
+        if braked:
+            self.told.stop(waiting.key, StillPoison(waiting.txn, PARK_BRAKE, braked, "brake"))
+            self._keep(message)
+            return
         found = self._ask(partial(self._tools.letters.decide, waiting, rehearse=self._rehearse))
         if found.waits:
             self._through_the_lot(message, waiting)
@@ -201,6 +209,8 @@ class RedrivingLetters:
         elif found.stopped is not None:
             # Durable in the lot, with a copy in the outbox that will be a letter of its own.
             self.told.stop(waiting.key, found.stopped)
+            if self._tools.brake is not None and not self._rehearse:
+                self._tools.brake.parked(found.stopped.reason, waiting.key)
             self._forget(message)
         elif Outcome.PARKED in found.outcomes:
             # What became of it waits under another key.
@@ -209,6 +219,14 @@ class RedrivingLetters:
         else:
             self.told.done += 1
             self._forget(message)
+
+    def _braked(self, waiting: Waiting) -> str:
+        """Say why a letter may not be tried, of which nobody knows whether it is poison still."""
+        if self._tools.brake is None or self._rehearse:
+            return ""
+        why = self._ask(self._tools.brake.why)
+        # What waits in the lot is parked already, and no more than it was where it stays.
+        return "" if why and self._ask(partial(self._tools.letters.waits, waiting)) else why
 
     def _through_the_lot(self, message: Message, waiting: Waiting) -> None:
         """Redrive the key as far as its letter's change: nothing of a key overtakes."""

@@ -1,15 +1,16 @@
 """The park brake's notes for the shards' processes: their worker reads them for all, and each reads a small file.
 
-So a shard's process needs no client of AWS as long as the brake is off; who puts it on, or takes it off, writes to
-DynamoDB itself.
+So a shard's process needs no client of AWS as long as the brake is off and hardly anything is parked. Who puts it on or
+takes it off, or has keys to tell the others of, speaks to DynamoDB itself.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from isthmus.checkpoint.brakecounts import BrakeCount, BrakeCounts
 from isthmus.checkpoint.brakes import BrakeNote, BrakeNotes, Word
 from isthmus.checkpoint.tries import Tries
 from isthmus.consumer.braking import READ_EVERY
@@ -59,6 +60,17 @@ class PublishedBrakes:
     def let_off(self, note: BrakeNote) -> BrakeNote:
         """Say that it is off; see the port."""
         return self._direct().let_off(note)
+
+
+class LateCounts:
+    """`BrakeCounts` that are opened when the first keys are told."""
+
+    def __init__(self, direct: Callable[[], BrakeCounts]) -> None:
+        self._direct = direct
+
+    def tell(self, reason: str, process: str, count: BrakeCount) -> Mapping[str, BrakeCount]:
+        """Say what a process counts; see the port."""
+        return self._direct().tell(reason, process, count)
 
 
 class LateTries:

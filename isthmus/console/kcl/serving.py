@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from isthmus.console.braking import brake_of
 from isthmus.console.gating import gates_of
-from isthmus.console.kcl.brakefile import LateTries, PublishedBrakes
+from isthmus.console.kcl.brakefile import LateCounts, LateTries, PublishedBrakes
 from isthmus.console.kcl.metricfiles import FOLDER, MetricFile, write_now
 from isthmus.console.signals import Signals
 from isthmus.console.wiring import Wiring, decider_of, entities_of, store_of
@@ -44,7 +44,8 @@ def serve_shard(lines: DescriptorLines, file: Path, folder: Path) -> NoReturn:
     # Opened when it is needed, which is hardly ever: each shard has a process, and each client of AWS its memory.
     checkpoints = cache(wiring.checkpoints)
     gates = gates_of(wiring, store)
-    brake = brake_of(wiring, PublishedBrakes(folder, lambda: checkpoints().brakes))
+    notes = PublishedBrakes(folder, lambda: checkpoints().brakes)
+    brake = brake_of(wiring, notes, LateCounts(lambda: checkpoints().brake_counts))
     target = Target(wiring.attempts.watch("front_office"), wiring.metrics, clock=wiring.clock, chance=wiring.chance)
 
     def make_processor(shard: str, _begin: Place | None) -> ShardProcessor:

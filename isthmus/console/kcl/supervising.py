@@ -10,6 +10,7 @@ from isthmus.checkpoint.ownership import worker_lease
 from isthmus.checkpoint.ports import HandOver
 from isthmus.checkpoint.process import this_process
 from isthmus.console.bookkeeping import Bookkeeping
+from isthmus.console.braking import brake_of
 from isthmus.console.consuming import bookkeeping_of
 from isthmus.console.declaring import start_probing
 from isthmus.console.dlq.sending import sender_of
@@ -91,7 +92,18 @@ def consume_by_kcl(wiring: Wiring, pipelines: dict[str, Pipeline], *, agreed: bo
     sender = sender_of(wiring, store, resting, on_duty=lambda: keeper.leads)
     gates = gates_of(wiring, store)
     by_name = {entity.name: entity for entity in entities}
-    drainer = drainer_of(wiring, store, by_name, gates, stop=resting, on_duty=lambda: keeper.leads)
+    # For what was held: it drains here, beside the shards' processes, and what of it is poison counts with theirs.
+    brake = brake_of(wiring, checkpoints.brakes, checkpoints.brake_counts)
+    drainer = drainer_of(
+        wiring,
+        store,
+        by_name,
+        gates,
+        stop=resting,
+        brake=brake,
+        tries=checkpoints.tries,
+        on_duty=lambda: keeper.leads,
+    )
     write_whole_lines(sys.stderr)
     with Folder() as folder:
         folder.pass_on(_to_our_log)
@@ -110,6 +122,8 @@ def consume_by_kcl(wiring: Wiring, pipelines: dict[str, Pipeline], *, agreed: bo
             beside.append(ThreadTask("gates", lambda: gates.run(resting)))
             # Here for all shards of this worker: a shard's process reads what was said, and has no drivers.
             start_probing(wiring, checkpoints, resting)
+        if drainer is not None and brake is not None:
+            beside.append(ThreadTask("held-brake", lambda: brake.run(resting)))
         if drainer is not None:
             beside.append(ThreadTask("held", drainer.run))
         try:

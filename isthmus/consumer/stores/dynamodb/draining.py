@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from isthmus.chance import Chance, system_chance
 from isthmus.change import Change, Outcome, Verb
+from isthmus.checkpoint.tries import Tries
 from isthmus.clock import Clock
 from isthmus.consumer.braking import Braking
 from isthmus.consumer.deciding import TRY, Decision, decide
 from isthmus.consumer.gates import Gatekeeper
 from isthmus.consumer.lending import Lending
+from isthmus.consumer.limits import Suspects
 from isthmus.consumer.refusals import UNKNOWN_ENTITY, refusal_by, refusal_of
 from isthmus.consumer.stores.dynamodb.cancelled import Unmet
 from isthmus.consumer.stores.dynamodb.decided import Refused, answered
@@ -34,7 +36,7 @@ from isthmus.consumer.stores.dynamodb.standing import Standing
 from isthmus.consumer.stores.dynamodb.writes import Action, Expression, Place, as_seen, delete
 from isthmus.consumer.stores.port import Delivered, Entity, Refusal
 from isthmus.consumer.unheld import Unheld, named
-from isthmus.errors import Poison
+from isthmus.errors import Poison, Transient
 from isthmus.lifecycle import Stop, ThreadStop
 from isthmus.metrics import Metrics
 from isthmus.payloads import Payloads
@@ -72,10 +74,15 @@ class DynamoPortions:
         payloads: Payloads | None = None,
         lending: Lending | None = None,
         brake: Braking | None = None,
+        tries: Tries | None = None,
         stop: Stop | None = None,
         chance: Chance | None = None,
     ) -> None:
-        """Decide by what `gates` say; None: all are open. `brake` is told before anything is parked."""
+        """Decide by what `gates` say; None: all are open. `brake` is told before anything is parked.
+
+        With `tries` errors that may come only so often at a change are counted, as of a change from the stream.
+        """
+        self._suspects = Suspects(tries) if tries is not None else None
         self._width = Width(settings.parallel)
         self._pool = Pool(self._width, settings.parallel)
         self._requests = Requests(
@@ -107,15 +114,25 @@ class DynamoPortions:
         """Decide the first held changes of these keys; see `Portions`. Cut off, it may have decided some of them."""
         done = dict.fromkeys(keys, 0)
         more = set[str]()
+        failures = list[Transient]()
 
         def of(key: str) -> None:
             for _ in range(each):
-                if not self._first(key):
+                try:
+                    if not self._first(key):
+                        return
+                except Transient as error:
+                    if error.attempts is None:
+                        raise
+                    # It is this change's: other keys do not wait for it.
+                    failures.append(error)
                     return
                 done[key] += 1
             more.add(key)
 
         self._pool.run([partial(of, key) for key in keys])
+        if failures:
+            raise failures[0]
         return sum(done.values()), [key for key in keys if key in more]
 
     def close(self) -> None:
@@ -134,11 +151,27 @@ class DynamoPortions:
         delivered = self._made(row)
         entity = self._parts.entities.get(delivered.change.entity)
         handling = self._one.handling(entity, delivered.change)
+
+        def tried(delivered: Delivered) -> bool:
+            try:
+                self._patiently(delivered, lambda: self._try(row, following, delivered, entity, handling))
+            except _Ends:
+                return False
+            return True
+
+        return self._limited(delivered, tried)
+
+    def _limited(self, delivered: Delivered, tried: Callable[[Delivered], bool]) -> bool:
+        """Try a change, and take what failed so often that it may not fail again for poison."""
         try:
-            self._patiently(delivered, lambda: self._try(row, following, delivered, entity, handling))
-        except _Ends:
-            return False
-        return True
+            done = tried(delivered)
+        except Transient as error:
+            if self._suspects is None or error.attempts is None:
+                raise
+            done = tried(delivered._replace(refused=self._suspects.failed(delivered.change.id, error)))
+        if done and self._suspects is not None:
+            self._suspects.settle(delivered.change.id)
+        return done
 
     def _patiently(self, delivered: Delivered, action: Callable[[], Outcome]) -> None:
         attempt = 0
