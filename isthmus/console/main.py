@@ -9,23 +9,8 @@ from importlib.metadata import version
 
 import click
 
-from isthmus.console.commands.brake import brake
-from isthmus.console.commands.check import check
-from isthmus.console.commands.demo import demo
-from isthmus.console.commands.dev import dev
-from isthmus.console.commands.dlq import dlq
-from isthmus.console.commands.fan_out import fan_out
-from isthmus.console.commands.gate import gate
-from isthmus.console.commands.parked import parked
-from isthmus.console.commands.peek import peek
-from isthmus.console.commands.resync import resync
-from isthmus.console.commands.run import consume, produce, run
-from isthmus.console.commands.setup import setup
-from isthmus.console.commands.shards import shards
-from isthmus.console.commands.status import status
-from isthmus.console.commands.store import store
-from isthmus.console.commands.trace import trace
 from isthmus.console.exits import Exit, exit_of, way_to
+from isthmus.console.lazily import LazyGroup
 from isthmus.errors import IsthmusError, WrongSettings
 from isthmus.lifecycle import Stopped
 from isthmus.log import configure
@@ -38,7 +23,23 @@ class Asked:
     debug: bool = False
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_MODULES = "isthmus.console.commands"
+COMMANDS = {
+    **{
+        name: f"{_MODULES}.{name}:{name}" for name in ("brake", "check", "demo", "dev", "dlq", "gate", "parked", "peek")
+    },
+    **{name: f"{_MODULES}.{name}:{name}" for name in ("resync", "setup", "shards", "status", "store", "trace")},
+    **{name: f"{_MODULES}.run:{name}" for name in ("consume", "produce", "run")},
+    "fan-out": f"{_MODULES}.fan_out:fan_out",
+}
+"""Where each command is."""
+
+
+@click.group(
+    cls=LazyGroup,
+    lazily=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(version("isthmus"), prog_name="isthmus")
 @click.option("--debug", is_flag=True, help="Show where an error comes from. May show data of rows.")
 @click.pass_obj
@@ -74,16 +75,6 @@ def cli(asked: Asked, *, debug: bool) -> None:
     asked.debug = debug
     # Until a command knows better: what a library has to say goes to stderr, never between a command's own lines.
     configure("text", "warning")
-
-
-for command in (demo, setup, check, run, produce, consume, status, trace, parked, peek, resync, shards, store, dev):
-    cli.add_command(command)
-for command in (brake, dlq, fan_out, gate):
-    cli.add_command(command)
-groups = (brake, cli, dlq, fan_out, gate, parked, shards, store, dev)
-for taught in (cli, *(each for group in groups for each in group.commands.values())):
-    # Docstrings are raw, and click wants the character itself before a paragraph that keeps its lines.
-    taught.help = (taught.help or "").replace(r"\b", "\b")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from isthmus import aws
 from isthmus.attempts import Attempts
@@ -22,13 +22,15 @@ from isthmus.producer.publisher import Publisher
 from isthmus.producer.service import Producer, ProducerSettings, Watches
 from isthmus.producer.sink import OwnedSink
 from isthmus.producer.sources.budget import QueryBudget
-from isthmus.producer.sources.references import JoinedReferences, NoReferences, ReferenceTable, SqlReferences
-from isthmus.producer.sources.sql import SqlSource, SqlTable
 from isthmus.producer.threads import ThreadExecutor
 from isthmus.producer.translator import ReferenceTables, Translator
 from isthmus.retry import Backoff
 from isthmus.settings import Settings, Source
 from isthmus.stream import StreamFacts
+
+if TYPE_CHECKING:
+    from isthmus.producer.sources.references import JoinedReferences, NoReferences
+    from isthmus.producer.sources.sql import SqlSource
 
 log = get_logger(__name__)
 
@@ -188,8 +190,10 @@ def translator_of(
     )
 
 
-def open_source(section: Source, budget: QueryBudget | None = None) -> SqlSource:
+def open_source(section: Source, budget: QueryBudget | None = None) -> "SqlSource":
     """Open a source's table; connects at the first read. Without a budget it may be read at any pace."""
+    from isthmus.producer.sources.sql import SqlSource, SqlTable  # noqa: PLC0415 - loads SQLAlchemy
+
     columns = section.columns
     if columns is not None and section.time_column is not None:
         columns = (*columns, section.time_column)
@@ -204,11 +208,18 @@ def open_source(section: Source, budget: QueryBudget | None = None) -> SqlSource
 
 def open_references(
     wiring: Wiring, section: Source, budget: QueryBudget | None = None
-) -> JoinedReferences | NoReferences:
+) -> "JoinedReferences | NoReferences":
     """Open a source's reference tables; connects at the first load.
 
     Those of one database that are loaded equally often are loaded together.
     """
+    from isthmus.producer.sources.references import (  # noqa: PLC0415 - loads SQLAlchemy
+        JoinedReferences,
+        NoReferences,
+        ReferenceTable,
+        SqlReferences,
+    )
+
     if not section.references:
         return NoReferences()
     together: dict[tuple[str, float], dict[str, ReferenceTable]] = {}

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 from isthmus.checkpoint.dynamodb import DynamoLeases, DynamoShardCheckpoints
-from isthmus.console.main import invoke
+from isthmus.console.main import cli, invoke
 from isthmus.consumer.deadletters.sqs import SqsQueue
 from isthmus.consumer.kinesis import KinesisFeed
 from isthmus.consumer.stores.sqlite.outbox import SqliteOutbox
@@ -65,6 +65,7 @@ def main() -> None:
     # What a life would load is loaded once. Nothing here starts a thread: a fork would lose it.
     import boto3  # noqa: F401, PLC0415
 
+    cli.load_all()
     living: set[int] = set()
     buffer = b""
     while True:

@@ -22,6 +22,8 @@ CALL = re.compile(r"isthmus (?:--debug )?([a-z][a-z-]*)((?: [^\s`|;&]+)*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NO_TARGETS_YET = {"bench"}
 
+cli.load_all()
+
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 

@@ -1,7 +1,7 @@
 """The translators of now, one for each source and generation that something waits of."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.change import Change, generation_of, position_of
 from isthmus.codec import DEFAULT_LIMITS, decode
@@ -10,8 +10,10 @@ from isthmus.console.wiring import Wiring, source_attribute
 from isthmus.errors import Fatal, Poison, Transient
 from isthmus.pipeline import Pipeline
 from isthmus.producer.sources.port import SourceRow
-from isthmus.producer.sources.references import JoinedReferences, NoReferences
 from isthmus.producer.translator import Translator
+
+if TYPE_CHECKING:
+    from isthmus.producer.sources.references import JoinedReferences, NoReferences
 
 UNKNOWN_SOURCE = "unknown-source"
 
@@ -58,7 +60,7 @@ class SourcesOfNow:
             self._translators[name, generation] = made
         return made
 
-    def _references_of(self, name: str) -> JoinedReferences | NoReferences:
+    def _references_of(self, name: str) -> "JoinedReferences | NoReferences":
         references = self._references.get(name)
         if references is None:
             references = self._references[name] = open_references(self._wiring, self._wiring.settings.sources[name])
