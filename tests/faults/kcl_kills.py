@@ -130,6 +130,8 @@ def _gone(history: History, children: Sequence[int], *, stopped: bool, result: R
     if took is None:
         result.violated(f"a child outlived its daemon\n{history.told()}")
         return
+    if took > GONE_SECONDS and not stopped:
+        result.violated(f"a child outlived its daemon by {took:.1f} s\n{history.told()}")
     # One that stands still cannot see it: whoever looks after the daemon gives it two seconds, and ends it then.
     name = "longest life of a stopped child, ms" if stopped else "longest life of a child, ms"
     result.counts[name] = max(result.counts[name], round(1000 * took))

@@ -13,6 +13,9 @@ from tests.faults.kcl_strikes import (
     hands_over_softly,
     held,
     kill,
+    kill_all,
+    kill_daemon,
+    living,
     move_any,
     must,
     name_of,
@@ -124,9 +127,7 @@ def _reshard_crossed(history: History, chance: random.Random, result: Result) ->
 
 def _cross(history: History, chance: random.Random, how: str, result: Result) -> None:
     if how.startswith("nobody"):
-        for worker in reading(history):
-            worker.signal(signal.SIGKILL)
-        must(lambda: all(worker.code() is not None for worker in history.workers), history, "all workers are dead")
+        kill_all(history)
         for _ in range(2):
             result.counts[reshard(history, chance)[0]] += 1
         workers_up(history)
@@ -142,11 +143,11 @@ def _cross(history: History, chance: random.Random, how: str, result: Result) ->
     wait_for(lambda: are_done(history, closed), chance.random() * 3.0)
     leases = history.owners()
     owner = next((worker for worker in history.workers if name_of(worker) == leases[closed[0]].owner), None)
-    worker = owner if owner is not None and owner.code() is None else chance.choice(reading(history))
+    # Nobody may read just now: one has died a moment ago, the other has just begun.
+    others = reading(history) or living(history)
+    worker = owner if owner is not None and owner.code() is None else chance.choice(others)
     if how.startswith("the daemon"):
-        daemon = worker.daemon()
-        if daemon is not None:
-            kill(daemon)
+        must(lambda: kill_daemon(worker), history, "the worker has a daemon that can be killed")
     else:
         worker.signal(signal.SIGKILL if "killed" in how else signal.SIGTERM)
         must(lambda: worker.code() is not None, history, "the worker has ended")

@@ -36,8 +36,8 @@ def workers_up(history: History, number: int = 2) -> list[Worker]:
     if not history.workers:
         first = history.worker()
         must(lambda: first.events("handed_over_to_kcl"), history, "the leases are made")
-    living = [worker for worker in history.workers if worker.code() is None]
-    return living + [history.worker() for _ in range(number - len(living))]
+    there = living(history)
+    return there + [history.worker() for _ in range(number - len(there))]
 
 
 def name_of(worker: Worker) -> str:
@@ -54,7 +54,19 @@ def held(history: History, worker: Worker) -> list[KclLease]:
 
 def reading(history: History) -> list[Worker]:
     """Give the workers with a child that reads."""
-    return [worker for worker in history.workers if worker.code() is None and worker.children()]
+    return [worker for worker in living(history) if worker.children()]
+
+
+def living(history: History) -> list[Worker]:
+    """Give the workers that live, also those without a child: one that has just begun reads nothing yet."""
+    return [worker for worker in history.workers if worker.code() is None]
+
+
+def kill_all(history: History) -> None:
+    """Kill every worker that lives, and wait until nobody is left."""
+    for worker in living(history):
+        worker.signal(signal.SIGKILL)
+    must(lambda: not living(history), history, "all workers are dead")
 
 
 def both_read(history: History) -> None:
@@ -68,6 +80,12 @@ def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
         os.kill(pid, number)
         return True
     return False
+
+
+def kill_daemon(worker: Worker) -> bool:
+    """Kill a worker's daemon; say whether it had one. Between two lives of it there is none."""
+    daemon = worker.daemon()
+    return daemon is not None and kill(daemon)
 
 
 def is_gone(pid: int) -> bool:

@@ -76,8 +76,10 @@ def _reached(entry: Entry | None, part: Part) -> list[str]:
         return ["not run yet", "", "", "", "", ""]
     short = "--short" in entry.command or (part.goal is not None and entry.reached < part.goal)
     reached = f"{entry.reached:,} {entry.unit}{' (short of the goal)' if short else ''}"
-    if "longest stall, ms" in entry.counts:
-        reached += f", longest stall {entry.counts['longest stall, ms']} ms"
+    # By its name, e.g. "longest stall, ms", with its unit behind the comma.
+    for words, comma, unit in (name.rpartition(", ") for name in sorted(entry.counts) if name.startswith("longest")):
+        if comma:
+            reached += f", {words} {entry.counts[f'{words}, {unit}']:,} {unit}"
     if "peak, MiB" in entry.counts:
         reached += f", peak {entry.counts['peak, MiB']} MiB"
     if "descriptors after" in entry.counts:
