@@ -16,6 +16,20 @@ LEASES = "tests/contract/test_kcl_leases.py"
 
 KCL_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "KCL: a living worker's folder is taken for left over",
+        "isthmus/console/kcl/folder.py",
+        "    fcntl.flock(lock, fcntl.LOCK_EX)\n",
+        "    pass\n",
+        ("tests/unit/test_kcl_folder.py",),
+    ),
+    Mutant(
+        "a handler that waits for a silent store is counted",
+        "isthmus/consumer/limits.py",
+        "        self._decider.probe()\n        txn",
+        "        txn",
+        ("tests/unit/test_limits.py",),
+    ),
+    Mutant(
         "KCL: a dead leader's shard given to whoever has a lease",
         "isthmus/console/kcl/heirs.py",
         "        if lives and lease.owner",

@@ -8,10 +8,13 @@
 | `brakes.json` | the notes of the park brake, see `brakefile` |
 | `metrics/` | what each child counted, see `metricfiles` |
 | `daemon.err` | what the Java machine itself says |
+| `owner` | locked as long as we live |
 
-It lies in the system's folder for temporary files, belongs to us alone, and goes with us.
+It lies in the system's folder for temporary files, belongs to us alone, and goes with us. Whoever is killed leaves it
+behind, and the next one that begins on this machine removes it.
 """
 
+import fcntl
 import os
 import select
 import shlex
@@ -20,6 +23,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -30,6 +34,7 @@ from isthmus.console.kcl.properties import as_text
 CHILD: Final = "isthmus.console.kcl.child"
 LOG: Final = "log"
 _PREFIX: Final = "isthmus-kcl-"
+_OWNER: Final = "owner"
 _PRIVATE: Final = 0o700
 _PIPE_BYTES: Final = 65_536
 """What a pipe holds (pipe(7))."""
@@ -49,6 +54,8 @@ class Folder:
 
     def __init__(self) -> None:
         self.path = _without_blanks()
+        self._owner = _owned(self.path)
+        _remove_left_over(self.path.parent)
         self.properties = self.path / "daemon.properties"
         self.logging = self.path / "logging.xml"
         self.child = self.path / "child"
@@ -100,6 +107,7 @@ class Folder:
             os.close(self._log)
             os.close(self._closing)
             shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._owner)
 
     def __enter__(self) -> Self:
         return self
@@ -117,3 +125,27 @@ def _without_blanks() -> Path:
         made.rmdir()
         made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
     return made
+
+
+def _owned(folder: Path) -> int:
+    """Give a lock that is held until it is closed, or we die."""
+    # Under its name only once it is locked: nobody may take a folder for left over that is just being made.
+    beginning = folder / f"{_OWNER}.new"
+    lock = os.open(beginning, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    beginning.rename(folder / _OWNER)
+    return lock
+
+
+def _remove_left_over(beside: Path) -> None:
+    """Remove the folders of our user's workers that are dead. Others may do so at the same time."""
+    for folder in beside.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            lock = os.open(folder / _OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
