@@ -85,6 +85,8 @@ class Limiting:
             # In their order: what is before the one that fails is durable then, and found as a duplicate next time.
             middle = len(batch) // 2
             return self.apply(batch[:middle]) + self.apply(batch[middle:])
+        # Where the store says nothing, a handler that waits for it is not at fault.
+        self._decider.probe()
         txn = batch[0].change.id
         outcomes = self._decider.apply([batch[0]._replace(refused=self._suspects.failed(txn, error))])
         self._suspects.settle(txn)

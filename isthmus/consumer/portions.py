@@ -103,6 +103,9 @@ class UnitPortions:
                 raise
             if len(rows) > 1:
                 return self._apart(keys)
+            with self._session.unit():
+                # Where the store says nothing, a handler that waits for it is not at fault.
+                pass
             ((_, txn),) = rows
             done, more = self._refused(keys, rows, self._suspects.failed(txn, error))
         if done and len(rows) == 1 and self._suspects is not None:

@@ -32,7 +32,8 @@ class PostgresStore(Section):
     """`[store.postgres]`: a front office in PostgreSQL."""
 
     schema_name: SchemaName = Field(default="isthmus", alias="schema")
-    statement_timeout: Annotated[float, between(1, 3600, "seconds")] = 60.0
+    # With the watchdog's 15 s a server that says nothing at all is noticed within a minute.
+    statement_timeout: Annotated[float, between(1, 3600, "seconds")] = 40.0
     lock_timeout: Annotated[float, between(0.1, 3600, "seconds")] = 10.0
     # libpq counts whole seconds, and takes 1 for 2.
     connect_timeout: Annotated[float, between(2, 300, "seconds")] = 10.0

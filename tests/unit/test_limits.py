@@ -25,6 +25,8 @@ class Shop:
         self.applied: list[str] = []
         self.parked: dict[str, tuple[str, str, str]] = {}
         self.asked: list[int] = []
+        self.silent = 0
+        """How often it does not answer yet when it is asked whether it is there."""
 
     def apply(self, batch: Sequence[Delivered]) -> list[Outcome | None]:
         self.asked.append(len(batch))
@@ -45,7 +47,10 @@ class Shop:
                 found.append(Outcome.APPLIED)
         return list[Outcome | None](found)
 
-    def probe(self) -> None: ...
+    def probe(self) -> None:
+        if self.silent:
+            self.silent -= 1
+            raise TargetDown("The front office says nothing.")
 
     def close(self) -> None: ...
 
@@ -151,3 +156,17 @@ def test_each_change_ends_once_whatever_fails_and_restarts(
     until_done(Limiting(shop, tries), changes)
     assert sorted([*shop.applied, *shop.parked]) == sorted(each.change.id for each in changes)
     assert len(shop.applied) == len(set(shop.applied))
+
+
+def test_while_the_store_says_nothing_no_attempt_is_counted() -> None:
+    shop = Shop({"key/0-1": 4}, attempts=2)
+    shop.silent = 3
+    decider = Limiting(shop, TriesInMemory())
+    (change,) = batch(1)
+    for _ in range(3):
+        with pytest.raises(TargetDown):
+            decider.apply([change])
+    with pytest.raises(Transient):
+        decider.apply([change])
+    assert shop.parked == {}
+    assert decider.apply([change]) == [Outcome.APPLIED]

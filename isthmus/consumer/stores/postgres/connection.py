@@ -42,7 +42,7 @@ class PostgresAddress:
     url: str
     """As libpq reads it: `postgresql://user:password@host:5432/database`."""
     schema: str = "isthmus"
-    statement_timeout: float = 60.0
+    statement_timeout: float = 40.0
     lock_timeout: float = 10.0
     connect_timeout: float = 10.0
     verify_tls: bool = True
