@@ -9,10 +9,10 @@ from isthmus.checkpoint.brakecounts import BrakeCount, BrakeCounts, DynamoBrakeC
 from isthmus.checkpoint.brakes import BrakeNote, BrakeNotes, MemoryBrakes, Word
 from isthmus.checkpoint.dynamodb import DynamoCheckpoints
 from isthmus.checkpoint.tries import Tries, TriesInMemory
-from isthmus.clock import SystemClock
 from isthmus.errors import Missing
+from tests.fakes.clock import FakeClock
 
-NOW = SystemClock().now_ms()
+NOW = FakeClock().now_ms()
 ON = BrakeNote("constraint", 1, Word.ON, "shard-0", "41", 1000, since_ms=1_000)
 
 
@@ -103,13 +103,10 @@ class CountsContract:
 
 class TestCountsOnDynamoDb(CountsContract):
     @pytest.fixture
-    def counts(self, checkpoints: DynamoCheckpoints) -> BrakeCounts:
-        return checkpoints.brake_counts
+    def counts(self, checkpoints: DynamoCheckpoints) -> DynamoBrakeCounts:
+        return DynamoBrakeCounts(checkpoints.brake_counts._table, FakeClock())
 
-    def test_who_says_nothing_for_minutes_is_taken_away_in_the_same_request(
-        self, checkpoints: DynamoCheckpoints
-    ) -> None:
-        counts = checkpoints.brake_counts
+    def test_who_says_nothing_for_minutes_is_taken_away_in_the_same_request(self, counts: BrakeCounts) -> None:
         for number in range(25):
             counts.tell("constraint", f"dead{number}", BrakeCount({NOW - 700_000: 3}))
         counts.tell("constraint", "quiet", BrakeCount({NOW - 60_000: 3}))
@@ -117,10 +114,9 @@ class TestCountsOnDynamoDb(CountsContract):
         assert sorted(left, reverse=True) == left
         assert counts.tell("constraint", "one", BrakeCount()) == {"quiet": BrakeCount({NOW - 60_000: 3})}
 
-    def test_who_speaks_again_just_then_is_heard(self, checkpoints: DynamoCheckpoints) -> None:
-        counts = checkpoints.brake_counts
+    def test_who_speaks_again_just_then_is_heard(self, counts: DynamoBrakeCounts) -> None:
         # As another process has it: it does not know what this one has seen.
-        others = DynamoBrakeCounts(counts._table, SystemClock())
+        others = DynamoBrakeCounts(counts._table, FakeClock())
         others.tell("constraint", "back", BrakeCount({NOW - 700_000: 3}))
         counts.tell("constraint", "one", BrakeCount({NOW: 1}))
         others.tell("constraint", "back", BrakeCount({NOW: 9}))

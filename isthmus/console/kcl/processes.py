@@ -24,11 +24,11 @@ def adopt_orphans() -> None:
 def children_of(pid: int) -> list[int]:
     """Give the process IDs of a process's children, none where nothing is told."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found.extend(map(int, task.read_text(encoding="ascii").split()))
-        except OSError:
-            continue
+    # It may end while it is looked at.
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(OSError):
+                found.extend(map(int, task.read_text(encoding="ascii").split()))
     return found
 
 
