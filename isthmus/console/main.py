@@ -5,7 +5,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import click
 
@@ -40,7 +39,7 @@ COMMANDS = {
     lazily=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(version("isthmus"), prog_name="isthmus")
+@click.version_option(package_name="isthmus", prog_name="isthmus")
 @click.option("--debug", is_flag=True, help="Show where an error comes from. May show data of rows.")
 @click.pass_obj
 def cli(asked: Asked, *, debug: bool) -> None:
