@@ -156,7 +156,7 @@ def steps_aside(office: FrontOffice, before: Callable[[World], object]) -> None:
     with closing(World(office)) as world:
         before(world)
     stood = everything(office)
-    assert taken(office, upsert(2, "a"), upsert(2, "b"), upsert(2, "c")) == Taken(done=False)
+    assert not taken(office, upsert(2, "a"), upsert(2, "b"), upsert(2, "c")).done
     assert everything(office) == stood
 
 
@@ -170,7 +170,7 @@ class StoreQuickContract:
     def test_it_steps_aside_for_what_may_be_the_same_row_in_an_earlier_generation(self, office: FrontOffice) -> None:
         with closing(World(office)) as world:
             world.apply(upsert(2, "b"))
-            assert taken(office, upsert(2, "b", id="again", generation=1)) == Taken(done=False)
+            assert not taken(office, upsert(2, "b", id="again", generation=1)).done
             world.apply(upsert(2, "b", id="again", generation=1))
         assert taken(office, upsert(3, "b", generation=1)).done
 
@@ -234,6 +234,20 @@ class StoreQuickContract:
         assert at_once.done[-1]
         assert sorted(row["key"] for row in office.own("parked")) == [f"odd-{number}" for number in range(wrongs)]
         assert len(office.rows("thing")) == 64 - wrongs
+
+    def test_what_waits_behind_a_parked_change_is_set_aside_and_everything_else_takes_effect_at_once(
+        self, office: FrontOffice
+    ) -> None:
+        with closing(World(office)) as world:
+            world.apply(untranslated(1, "b"), untranslated(1, "c"))
+        with closing(session_of(office)) as session:
+            at_once = Tries(session)
+            applier = Applier(session, ENTITIES, FakeClock(), Metrics(), history=True, quick=at_once)
+            batch = [upsert(2, "b"), untranslated(2, "c"), *(upsert(1, f"p{number}") for number in range(30))]
+            outcomes = applier.apply([delivered(change) for change in batch])
+        assert outcomes == [APPLIED, PARKED, *[APPLIED] * 30]
+        assert at_once.done == [False, True]
+        assert [row["txn"] for row in office.own("parked")] == ["c-1", "c-2"]
 
     def test_nothing_of_a_key_or_an_id_comes_before_what_is_set_aside(self, office: FrontOffice) -> None:
         plain = [upsert(1, f"p{number}") for number in range(30)]

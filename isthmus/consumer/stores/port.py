@@ -167,7 +167,7 @@ class Taken(NamedTuple):
     done: bool
     """All of it took effect, durably; or else nothing was changed."""
     suspects: Sequence[int] = ()
-    """The places of changes that were probably refused, in order: a guess, which saves looking for them."""
+    """The places of changes that stood in the way, in order: a guess at what was refused, or what waits of its key."""
 
 
 class Effects(Protocol):

@@ -103,6 +103,12 @@ class Quick:
                 continue
         return found
 
+    def waiting(self, batch: Sequence[Delivered]) -> list[int]:
+        """Give the places of changes whose keys are parked or held, outside of a transaction: others may be plain."""
+        keys = text_array([delivered.change.key for delivered in batch])
+        found = {key for (key,) in self._run(self._texts.waiting_keys, (keys, keys))}
+        return [place for place, delivered in enumerate(batch) if delivered.change.key in found]
+
     def _written(self, changes: Sequence[Change], entities: Sequence[Entity]) -> Poison | None:
         """Write the rows; give what is refused here, or by an answer that is read meanwhile."""
         try:

@@ -41,6 +41,7 @@ class Statements:
     parked: str
     told: str
     waiting: str
+    waiting_keys: str
     plain: str
     plain_by_rows: str
     claim: str
@@ -121,6 +122,8 @@ _TEXTS = {
         JOIN unnest(%s::text[], %s::text[]) AS j (key, txn) ON p.key = j.key AND p.txn = j.txn""",
     "told": "SELECT key, txn, outcome FROM {s}.history WHERE key = ANY (%s::text[]) AND txn = ANY (%s::text[])",
     "waiting": _WAITING_OF_KEYS,
+    "waiting_keys": """SELECT key FROM {s}.parked WHERE key = ANY (%s::text[])
+        UNION SELECT key FROM {s}.held WHERE key = ANY (%s::text[])""",
     "plain": _PLAIN + " OR EXISTS (" + _ROW_SETTLED + "))",
     # Where the IDs to be asked for as settled have the changes' rows among them.
     "plain_by_rows": _PLAIN + ")",

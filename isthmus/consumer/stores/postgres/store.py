@@ -252,7 +252,7 @@ class PostgresSession:
                 return taken
             self._not_taken(connection)
             if not taken.suspects:
-                return Taken(done=False)
+                return Taken(done=False, suspects=quick.waiting(batch))
             others = [] if is_screened else quick.screened(batch, entities)
             return self._suspected(sorted({*taken.suspects, *others}))
 

@@ -74,6 +74,14 @@ def _write(
             raise PoisonIn(poison, begun[0]) from poison
 
 
+def waiting(connection: sqlite3.Connection, batch: Sequence[Delivered]) -> list[int]:
+    """Give the places of changes whose keys are parked or held: the others may be plain without them."""
+    keys = orjson.dumps([delivered.change.key for delivered in batch]).decode()
+    with translated():
+        found = {row[0] for asked in (sql.NEWEST_PARKED, sql.HELD_KEYS) for row in connection.execute(asked, (keys,))}
+    return [place for place, delivered in enumerate(batch) if delivered.change.key in found]
+
+
 def _plain(connection: sqlite3.Connection, batch: Sequence[Delivered]) -> bool:
     run = connection.execute
     fences = {(source, lane): epoch for source, lane, epoch in run(sql.FENCES)}

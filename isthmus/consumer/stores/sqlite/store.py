@@ -197,7 +197,9 @@ class SqliteSession:
                     confirm()
             except PoisonIn as poison:
                 return Taken(done=False, suspects=[poison.place])
-            except (_NotPlain, Poison, Undone):
+            except _NotPlain:
+                return Taken(done=False, suspects=quick.waiting(connection, batch))
+            except (Poison, Undone):
                 # Whose fault it was is not known. The other way finds it.
                 return Taken(done=False)
             self._shared.in_place()
