@@ -24,8 +24,8 @@ class Sorted(NamedTuple):
 
 
 NOT_TAKEN: Final = Sorted(done=False)
-_MOST_REFUSALS: Final = 8
-"""Attempts that a store's refusals may cost a batch. With each it guesses whose fault it was."""
+_MOST_REFUSALS: Final = 3
+"""Attempts that may be in vain for a batch. After each the store guesses what stood in the way: one change or all."""
 _FEW: Final = 8
 """One in so many may be set aside, and one at least: for more of them the other way is as quick."""
 _LONGEST_PAUSE = 15
