@@ -149,13 +149,12 @@ class Retrying:
         """Note what became of a key; say whether there is nothing more to do for it."""
         told = self.told
         told.outcomes.update(found.outcomes)
-        if found.left and not self._rehearse:
-            return False
-        if found.stopped is not None:
-            told.stop(key, found.stopped)
-        elif not found.left:
+        if found.left:
+            # In a rehearsal nothing left the lot: it would try the same ones again and again.
+            return self._rehearse
+        told.unfinished -= 1
+        if found.stopped is None:
             told.freed += 1
-        # Else nothing left the lot: a rehearsal would try the same ones again and again.
-        if not found.left:
-            told.unfinished -= 1
+        else:
+            told.stop(key, found.stopped)
         return True
