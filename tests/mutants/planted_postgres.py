@@ -95,7 +95,7 @@ POSTGRES_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "PostgreSQL: a batch with poison here and there is written in vain for each",
         f"{P}store.py",
-        "            others = [] if is_screened else quick.screened(batch, entities)\n",
+        "            others = [] if is_screened else quick.in_the_way(batch, entities)\n",
         "            others: list[int] = []\n",
         (SCREENING,),
     ),

@@ -85,8 +85,14 @@ class Quick:
                 return Taken(done=all_new)
             return Taken(done=False, suspects=[refused.place] if isinstance(refused, PoisonIn) else [])
 
-    def screened(self, batch: Sequence[Delivered], entities: Sequence[Entity]) -> list[int]:
-        """Give the places of what the tables would probably refuse, outside of a transaction. Writes nothing."""
+    def in_the_way(self, batch: Sequence[Delivered], entities: Sequence[Entity]) -> list[int]:
+        """Give the places of what the tables would probably refuse, and of what waits: the others may be plain.
+
+        Runs outside of a transaction, and writes nothing.
+        """
+        return sorted({*self._screened(batch, entities), *self._waiting(batch)})
+
+    def _screened(self, batch: Sequence[Delivered], entities: Sequence[Entity]) -> list[int]:
         found: list[int] = []
         for begun, part, entity in _parts([delivered.change for delivered in batch], entities):
             statements = self._entities[entity.name]
@@ -103,8 +109,8 @@ class Quick:
                 continue
         return found
 
-    def waiting(self, batch: Sequence[Delivered]) -> list[int]:
-        """Give the places of changes whose keys are parked or held, outside of a transaction: others may be plain."""
+    def _waiting(self, batch: Sequence[Delivered]) -> list[int]:
+        # Parked or held: of such a key nothing is plain.
         keys = text_array([delivered.change.key for delivered in batch])
         found = {key for (key,) in self._run(self._texts.waiting_keys, (keys, keys))}
         return [place for place, delivered in enumerate(batch) if delivered.change.key in found]

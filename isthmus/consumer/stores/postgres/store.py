@@ -240,8 +240,8 @@ class PostgresSession:
             # Whoever was told of suspects comes again without them.
             is_screened, self._is_screened = self._is_screened, False
             if self._wary and not is_screened:
-                if found := {*quick.screened(batch, entities), *quick.waiting(batch)}:
-                    return self._suspected(sorted(found))
+                if found := quick.in_the_way(batch, entities):
+                    return self._suspected(found)
                 is_screened, self._wary = True, self._wary - 1
             connection.execute(BEGIN)
             taken = quick.take(batch, entities, now_ms, history=history)
@@ -251,11 +251,9 @@ class PostgresSession:
             if taken.done and _committed(connection):
                 return taken
             self._not_taken(connection)
-            if not taken.suspects:
-                found = set(quick.waiting(batch))
-                return self._suspected(sorted(found)) if found else Taken(done=False)
-            others = [] if is_screened else quick.screened(batch, entities)
-            return self._suspected(sorted({*taken.suspects, *others}))
+            others = [] if is_screened else quick.in_the_way(batch, entities)
+            found = sorted({*taken.suspects, *others})
+            return self._suspected(found) if found else Taken(done=False)
 
     def close(self) -> None:
         """Give the connection back."""
