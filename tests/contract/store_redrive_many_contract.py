@@ -118,6 +118,12 @@ class StoreRedriveManyContract:
         assert [key for key, each in found.items() if each.stopped] == ["b"]
         assert world.effects() == {"a-1": 1, "c-1": 1}
 
+    def test_whoever_asks_is_told_how_many_bytes_were_looked_at(self, world: World) -> None:
+        world.apply(untranslated(1, "a"), untranslated(1, "b"))
+        sizes = {key: len(world.office.lot().parked_of(key)[0].event) for key in ("a", "b")}
+        with closing(world.redriver(Mended({"a-1"}))) as redriver:
+            assert {key: each.size for key, each in all_of(redriver, ["a", "b"]).items()} == sizes
+
     def test_no_keys_are_no_answers(self, world: World) -> None:
         with closing(world.redriver(Mended())) as redriver:
             assert redriver.redrive_all([], each=10) == {}

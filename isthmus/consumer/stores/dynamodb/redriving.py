@@ -94,30 +94,31 @@ class DynamoRedriver:
         self._parts.gating.end()
         line = self._lines.of(key, most)
         take = Rehearsal(self._parts).take if rehearse else self._leaver.take
-        outcomes, tried = Counter[str](), 0
+        outcomes, tried, size = Counter[str](), 0, 0
         for row in line.rows:
             # Remade just before it is tried: a translator may take its time, and nothing is locked meanwhile.
             waiting, made = self._remade(row)
+            size += len(waiting.event)
             changes = [bounded(each) for each in deliveries(waiting, made)]
             stopped = self._kept_back(waiting, changes)
             if stopped is not None:
                 outcomes[str(Outcome.PARKED)] += 1
-                return Redriven(dict(outcomes), stopped)
+                return Redriven(dict(outcomes), stopped, size=size)
             try:
                 found = take(Candidate(line, row, waiting, changes))
             except Moved:
-                return Redriven(dict(outcomes), left=True)
+                return Redriven(dict(outcomes), left=True, size=size)
             except HandlerHangs as hangs:
                 # Whether that is of the moment nobody knows: it waits as it is.
                 outcomes[str(Outcome.PARKED)] += 1
-                return Redriven(dict(outcomes), hanging(waiting, hangs))
+                return Redriven(dict(outcomes), hanging(waiting, hangs), size=size)
             tried += 1
             outcomes.update(str(outcome) for outcome in found.outcomes)
             if found.stopped is not None:
-                return Redriven(dict(outcomes), found.stopped)
+                return Redriven(dict(outcomes), found.stopped, size=size)
         if not tried and line.waiting and not rehearse:
             self._lines.end(line)
-        return Redriven(dict(outcomes), left=tried > 0 and line.waiting > 0)
+        return Redriven(dict(outcomes), left=tried > 0 and line.waiting > 0, size=size)
 
     def redrive_all(self, keys: Sequence[str], *, each: int, rehearse: bool = False) -> dict[str, Redriven]:
         """Try the first changes of several keys: many at once, and each key's one after another."""
